@@ -1,0 +1,5 @@
+"""python -m seqlab."""
+
+from seqlab.cli import main
+
+main()

@@ -1,0 +1,207 @@
+"""The command line. The verbs live in seqlab/verbs and are imported when they run, so that help comes at once."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqlab import __version__
+from seqlab.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = """\
+seqlab: train speech and handwriting recognisers with recurrent networks and CTC, and use them.
+
+  seqlab prepare corpus=NAME         make the manifests of a corpus          (KEY=VALUE settings)
+  seqlab doctor TRAIN.jsonl ...      examine manifests: faults with cures    (files, --options)
+  seqlab train experiment=NAME       train a model                           (KEY=VALUE settings)
+  seqlab evaluate model=RUN          error rates and an HTML report          (KEY=VALUE settings)
+  seqlab transcribe RUN FILE...      audio files and folders to text         (files, --options)
+  seqlab completion bash             tab completion: eval "$(seqlab completion bash)"
+
+From nothing to a recogniser in minutes, with synthetic speech:
+  seqlab prepare                             # spoken digits, made on the spot: data/spoken_digits
+  seqlab train experiment=spoken_digits      # runs/spoken_digits, a few CPU minutes
+  seqlab evaluate model=runs/spoken_digits   # WER, CER, report.html
+  seqlab transcribe runs/spoken_digits my.wav
+
+Your own recordings: a manifest is one JSON object per line,
+  {"id": "a1", "audio": "audio/a1.wav", "text": "hello world", "speaker": "ann"}
+  seqlab doctor train.jsonl dev.jsonl
+  seqlab train corpus=manifest name=mine corpus.train=[train.jsonl] corpus.dev=[dev.jsonl]
+
+Settings (train, prepare, evaluate) are KEY=VALUE; groups such as encoder=lstm choose a file of conf/.
+  seqlab train --help                groups and every setting
+  seqlab train --cfg job             the configuration that would run, without running it
+  seqlab train -m seed=1,2,3         one run for each value
+  seqlab train ... resume=true       go on after a stop, bit by bit as if there had been none
+
+Exit status: 0 done, 1 some files failed (each is named), 2 wrong input (the message says what and where).
+"""
+
+COMPLETION = r"""
+_seqlab() {
+    local verbs="prepare doctor train evaluate transcribe completion"
+    local word="${COMP_WORDS[COMP_CWORD]}"
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word"))
+        return
+    fi
+    local verb="${COMP_WORDS[1]}"
+    case "$verb" in
+        prepare|train|evaluate)
+            local line="${COMP_WORDS[0]} ${COMP_LINE#*$verb }"
+            local answer
+            answer=$(COMP_LINE="$line" COMP_POINT=${#line} "${COMP_WORDS[0]}" "$verb" -sc query=bash 2>/dev/null)
+            local typed="${COMP_LINE:0:$COMP_POINT}"
+            typed="${typed##* }"
+            COMPREPLY=($answer)
+            if [[ "$typed" == *[=:]* && "$COMP_WORDBREAKS" == *[=:]* ]]; then
+                local head="${typed%"${typed##*[=:]}"}"
+                COMPREPLY=("${COMPREPLY[@]#"$head"}")
+            fi
+            [[ "${COMPREPLY[0]}" == *[=./] ]] && compopt -o nospace
+            ;;
+        transcribe) COMPREPLY=($(compgen -f -W "--format --output --output-dir --threads --device" -- "$word")) ;;
+        doctor) COMPREPLY=($(compgen -f -W "--model --override --output" -- "$word")) ;;
+        completion) COMPREPLY=($(compgen -W "bash" -- "$word")) ;;
+    esac
+}
+complete -o default -F _seqlab seqlab
+"""
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+def _hydra(verb: str, arguments: Sequence[str]) -> int:
+    """Run a verb that takes Hydra overrides."""
+    from seqlab import config
+
+    def job(settings: config.Config, folder: Path) -> None:
+        if verb == "train":
+            from seqlab.verbs.train import train
+
+            train(settings, folder, _console())
+        elif verb == "prepare":
+            from seqlab.verbs.prepare import prepare
+
+            prepare(settings, _console())
+        else:
+            from seqlab.verbs.evaluate import evaluate
+
+            evaluate(settings, _console())
+
+    config.run(verb, arguments, job)
+    return 0
+
+
+def _transcribe(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser("seqlab transcribe", description="Transcribe audio files and folders.")
+    parser.add_argument("model", metavar="MODEL", help="run folder (its best checkpoint is taken) or a checkpoint")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="audio file, or folder searched to any depth")
+    parser.add_argument("-f", "--format", choices=["txt", "json"], default="txt", help="json has word times (default txt)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write all transcripts to one file (default: print them)")
+    parser.add_argument("-d", "--output-dir", metavar="DIR", help="write one file per recording into this folder")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    given = parser.parse_args(arguments)
+    if given.threads < 1:
+        parser.error("--threads must be 1 or more")
+    if given.output and given.output_dir:
+        parser.error("give --output or --output-dir, not both")
+    from rich.console import Console
+
+    from seqlab.verbs.transcribe import transcribe
+
+    console = Console(stderr=True)
+    failed = transcribe(
+        given.model, given.files, console, given.format, given.output, given.output_dir, given.threads, given.device
+    )
+    if failed:
+        rows = "\n".join(f"  {message}" for message in failed)
+        console.print(f"{len(failed)} file(s) failed:\n{rows}", highlight=False, markup=False, soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "seqlab doctor",
+        description="Examine manifests: too few frames for CTC, unknown characters, wrong case, empty text, missing and "
+        "broken files, wrong lengths, clipping, silence, outliers, lines in two splits. Names lines and cures.",
+        epilog="exit status 1 when a line is unusable",
+    )
+    parser.add_argument("manifests", metavar="MANIFEST", nargs="*", help="the first is the training part")
+    parser.add_argument("-m", "--model", metavar="RUN", help="hold the lines to this trained model's alphabet and frames")
+    parser.add_argument(
+        "-s", "--override", metavar="KEY=VALUE", action="append", default=[], help="setting of seqlab train, e.g. stem.factor=2"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", default="doctor.jsonl", help="the whole list (default %(default)s)")
+    given = parser.parse_args(arguments)
+    from seqlab.verbs.doctor import doctor
+
+    diagnosis = doctor(given.manifests, given.model, given.override, given.output, _console())
+    return 1 if diagnosis.count("error") else 0
+
+
+def _completion(arguments: Sequence[str]) -> int:
+    if list(arguments) != ["bash"]:
+        raise UserError('seqlab completion bash prints the script; use it as: eval "$(seqlab completion bash)"')
+    sys.stdout.write(COMPLETION)
+    return 0
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "prepare": lambda arguments: _hydra("prepare", arguments),
+    "train": lambda arguments: _hydra("train", arguments),
+    "evaluate": lambda arguments: _hydra("evaluate", arguments),
+    "transcribe": _transcribe,
+    "doctor": _doctor,
+    "completion": _completion,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 some files failed, 2 wrong input."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _main(given)
+    except BrokenPipeError:
+        status = 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; a training goes on with resume=true\n")
+        status = 130
+    except (UserError, OSError) as error:
+        sys.stderr.write(f"seqlab: error: {_message(error)}\n")
+        status = 2
+    sys.exit(status)
+
+
+def _message(error: Any) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}"
+    return str(error)
+
+
+def _main(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help", "help"):
+        sys.stdout.write(HELP)
+        return 0
+    if given[0] in ("-V", "--version"):
+        sys.stdout.write(f"seqlab {__version__}\n")
+        return 0
+    if given[0] not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(given[0], VERBS, n=1)
+        raise UserError(
+            f"unknown command {given[0]!r}" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(VERBS)}")
+        )
+    return VERBS[given[0]](given[1:])

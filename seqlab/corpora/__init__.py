@@ -1,0 +1,1 @@
+"""One file per corpus: its story, its splits, and ``prepare``, which writes its manifests."""

@@ -1,0 +1,1 @@
+"""Connectionist temporal classification: loss, feasibility, decoding. Blank is label 0."""

@@ -1,0 +1,1 @@
+"""From manifest lines to batches: dataset, sampler, signal augmentation, datamodule."""

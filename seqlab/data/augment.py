@@ -1,0 +1,153 @@
+"""Augmentation of audio, on the fly: speed, gain, noise, and joining new strings from single recordings.
+
+An augmentation first draws its parameters, so that the sampler knows how long a line will be, and is applied when the
+line is read. Both draw from a generator seeded by (seed, epoch, line): an epoch can be replayed exactly.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import soxr
+
+from seqlab.errors import ConfigError
+from seqlab.manifest import Line
+
+
+class Augmentation:
+    """Base of the signal augmentations: draws one value uniformly between two bounds."""
+
+    def __init__(self, low: float, high: float) -> None:
+        if low > high:
+            raise ValueError(f"the lower bound {low} exceeds the upper bound {high}")
+        self.low, self.high = low, high
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """Draw the parameter of one line."""
+        return float(rng.uniform(self.low, self.high))
+
+    def stretch(self, value: float) -> float:
+        """Return the factor by which the line's length changes."""
+        return 1.0
+
+    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
+        """Change the audio of one line, (S,) in [-1, 1]."""
+        raise TypeError(f"{type(self).__name__} has no apply")
+
+
+class Speed(Augmentation):
+    """Play faster or slower, pitch included (Ko et al. 2015).
+
+    Args:
+        low: slowest speed; 0.9 makes a line longer by 1/0.9.
+        high: fastest speed.
+    """
+
+    def __init__(self, low: float = 0.9, high: float = 1.1) -> None:
+        super().__init__(low, high)
+        if low <= 0:
+            raise ValueError(f"a speed must be positive, got {low}")
+
+    def stretch(self, value: float) -> float:
+        """Return the factor by which the line's length changes."""
+        return 1.0 / value
+
+    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
+        """Resample the audio; the sample rate counts as unchanged."""
+        return soxr.resample(signal, sample_rate * value, sample_rate, quality="LQ")
+
+
+class Gain(Augmentation):
+    """Make louder or softer by some decibels, clipped at full scale.
+
+    Args:
+        low_db: lowest gain in dB.
+        high_db: highest gain in dB.
+    """
+
+    def __init__(self, low_db: float = -6.0, high_db: float = 6.0) -> None:
+        super().__init__(low_db, high_db)
+
+    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
+        """Multiply the audio."""
+        return np.clip(signal * np.float32(10 ** (value / 20)), -1.0, 1.0)
+
+
+class WhiteNoise(Augmentation):
+    """Add white noise of a level drawn in decibels below full scale.
+
+    Args:
+        low_db: lowest level in dB, e.g. -90.
+        high_db: highest level in dB.
+    """
+
+    def __init__(self, low_db: float = -90.0, high_db: float = -50.0) -> None:
+        super().__init__(low_db, high_db)
+
+    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
+        """Add the noise."""
+        noise = rng.standard_normal(len(signal), dtype=np.float32)
+        return signal + noise * np.float32(10 ** (value / 20))
+
+
+class Rejoin:
+    """Join a new line from single recordings of the same speaker, silences between them.
+
+    Args:
+        pool: lines of single recordings, each with ``audio`` and ``speaker``.
+        min_parts: fewest recordings in a line.
+        max_parts: most recordings in a line.
+        low_ms: shortest silence before, between and after, in milliseconds.
+        high_ms: longest silence.
+    """
+
+    def __init__(
+        self, pool: Sequence[Line], min_parts: int = 3, max_parts: int = 7, low_ms: int = 20, high_ms: int = 210
+    ) -> None:
+        if not 1 <= min_parts <= max_parts:
+            raise ValueError(f"needs 1 <= min_parts <= max_parts, got {min_parts} and {max_parts}")
+        if not 0 <= low_ms <= high_ms:
+            raise ValueError(f"needs 0 <= low_ms <= high_ms, got {low_ms} and {high_ms}")
+        self.counts = (min_parts, max_parts)
+        self.silence = (low_ms, high_ms)
+        self.pool: dict[str | None, list[Line]] = defaultdict(list)
+        for line in pool:
+            if line.audio is None or line.duration_s is None:
+                raise ConfigError(f"{line.where}: a line to join from needs audio and duration_s")
+            self.pool[line.speaker].append(line)
+
+    def __call__(self, line: Line, rng: np.random.Generator) -> Line:
+        """Return a new line in place of the given one: its speaker, other recordings."""
+        pool = self.pool.get(line.speaker)
+        if not pool:
+            return line
+        count = int(rng.integers(self.counts[0], self.counts[1], endpoint=True))
+        picks = [pool[i] for i in rng.integers(len(pool), size=count)]
+        silence = rng.integers(self.silence[0], self.silence[1], size=count + 1, endpoint=True).tolist()
+        return replace(
+            line,
+            audio=None,
+            parts=[str(p.root / str(p.audio)) for p in picks],
+            silence_ms=silence,
+            text=" ".join(p.text for p in picks),
+            duration_s=sum(p.duration_s or 0.0 for p in picks) + sum(silence) / 1000,
+            root=picks[0].root.__class__(),
+        )
+
+
+Drawn = list[tuple[Augmentation, Any]]
+
+
+def draw_all(augmentations: Sequence[Augmentation], rng: np.random.Generator) -> tuple[Drawn, float]:
+    """Draw the parameters of every augmentation; returns them and the factor of the line's length."""
+    drawn = [(augmentation, augmentation.draw(rng)) for augmentation in augmentations]
+    return drawn, float(np.prod([a.stretch(value) for a, value in drawn])) if drawn else 1.0
+
+
+def apply_all(drawn: Drawn, signal: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Apply drawn augmentations in order."""
+    for augmentation, value in drawn:
+        signal = augmentation.apply(signal, sample_rate, value, rng)
+    return signal

@@ -1,0 +1,181 @@
+"""Manifests: JSON lines, one utterance or text line each. Read, write and validate them.
+
+    {"id": "a-1", "audio": "audio/a-1.flac", "text": "one two", "speaker": "a", "sample_rate": 16000, "duration_s": 1.5}
+    {"id": "b-1", "parts": ["audio/1.flac", "audio/2.flac"], "silence_ms": [80, 40, 100], "text": "one two"}
+
+``id`` and ``text`` are required, and one of ``audio`` or ``parts``. Paths are absolute or relative to the manifest's
+folder. A line with ``parts`` joins recordings; ``silence_ms`` has one entry more than parts: before the first, between
+two, after the last. ``duration_s`` and ``sample_rate`` are optional and spare a look at every file. Further fields are
+kept as they are.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqlab.errors import DataError
+
+MAX_FAULTS = 20  # faults named in one message; the rest is counted
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of a manifest.
+
+    Attributes:
+        id: unique within its manifest.
+        text: the reference transcript, as written in the manifest.
+        audio: path of the recording as written in the manifest, or None.
+        parts: paths of recordings to be joined, or None.
+        silence_ms: milliseconds of silence around the parts, one entry more than parts.
+        speaker: speaker or writer, if known.
+        sample_rate: in Hz, if known.
+        duration_s: seconds, if known.
+        extra: every other field.
+        root: folder that relative paths start from.
+        where: "file:line", for messages.
+    """
+
+    id: str
+    text: str
+    audio: str | None = None
+    parts: list[str] | None = None
+    silence_ms: list[int] | None = None
+    speaker: str | None = None
+    sample_rate: int | None = None
+    duration_s: float | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    root: Path = Path()
+    where: str = ""
+
+    @property
+    def files(self) -> list[Path]:
+        """Paths of all media files of the line."""
+        return [self.root / p for p in (self.parts if self.parts is not None else [self.audio or ""])]
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "text": (str,),
+    "audio": (str,),
+    "parts": (list,),
+    "silence_ms": (list,),
+    "speaker": (str,),
+    "sample_rate": (int,),
+    "duration_s": (int, float),
+}
+
+
+def _parse(raw: str, root: Path, where: str) -> Line:
+    try:
+        row = json.loads(raw)
+    except ValueError as error:
+        raise DataError(f"not JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise DataError("a line must be a JSON object like {\"id\": ..., \"audio\": ..., \"text\": ...}")
+    for key in ("id", "text"):
+        if key not in row:
+            raise DataError(f'field "{key}" is missing')
+    if "writer" in row:
+        row.setdefault("speaker", row["writer"])
+    for key, kinds in _TYPES.items():
+        value = row.get(key)
+        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            raise DataError(f'field "{key}" must be {" or ".join(k.__name__ for k in kinds)}, got {value!r}')
+    if not row["id"]:
+        raise DataError('field "id" is empty')
+    if row.get("audio") is None and row.get("parts") is None:
+        raise DataError('needs a field "audio" (or "parts")')
+    if row.get("audio") is not None and row.get("parts") is not None:
+        raise DataError('has both "audio" and "parts"; give one of them')
+    if (parts := row.get("parts")) is not None:
+        if not parts or not all(isinstance(p, str) for p in parts):
+            raise DataError('"parts" must be a list of one or more paths')
+        silence = row.get("silence_ms")
+        if silence is None:
+            row["silence_ms"] = [0] * (len(parts) + 1)
+        elif len(silence) != len(parts) + 1:
+            raise DataError(f'"silence_ms" needs {len(parts) + 1} entries for {len(parts)} parts, got {len(silence)}')
+        elif not all(isinstance(s, int | float) and 0 <= s < 1e6 for s in silence):
+            raise DataError('"silence_ms" must hold milliseconds, 0 or more')
+    if (duration := row.get("duration_s")) is not None and not (math.isfinite(duration) and duration >= 0):
+        raise DataError(f'"duration_s" must be 0 or more, got {duration}')
+    if (rate := row.get("sample_rate")) is not None and rate <= 0:
+        raise DataError(f'"sample_rate" must be positive, got {rate}')
+    known = {key: row.pop(key, None) for key in _TYPES}
+    return Line(**known, extra=row, root=root, where=where)
+
+
+def read_manifest(path: str | os.PathLike[str]) -> list[Line]:
+    """Read a manifest and validate every line.
+
+    Raises:
+        DataError: the file is empty or lines are broken; the message names up to 20 of them, with the fault of each.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give a manifest file (.jsonl)")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"manifest {path} not found; 'seqlab prepare' writes manifests, or give the path of your own"
+        )
+    lines: list[Line] = []
+    faults: list[str] = []
+    seen: dict[str, int] = {}
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if not raw.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                line = _parse(raw.decode("utf-8"), path.parent, where)
+            except UnicodeDecodeError:
+                faults.append(f"{where}: not UTF-8")
+                continue
+            except DataError as error:
+                faults.append(f"{where}: {error}")
+                continue
+            if line.id in seen:
+                faults.append(f"{where}: id {line.id!r} stands already in line {seen[line.id]}; ids must be unique")
+                continue
+            seen[line.id] = number
+            lines.append(line)
+    if faults:
+        more = f"\n... and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+        raise DataError(f"{len(faults)} faulty line(s) in {path}:\n" + "\n".join(faults[:MAX_FAULTS]) + more)
+    if not lines:
+        raise DataError(f"manifest {path} is empty: it needs one JSON object per line")
+    return lines
+
+
+def read_manifests(paths: str | Iterable[str]) -> list[Line]:
+    """Read one manifest or several as one list; ids may repeat across files."""
+    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return [line for path in paths for line in read_manifest(path)]
+
+
+def line_to_row(line: Line) -> dict[str, Any]:
+    """Return the JSON object of a line, without fields that are None."""
+    row = {key: getattr(line, key) for key in _TYPES if getattr(line, key) is not None}
+    return row | line.extra
+
+
+def write_manifest(path: str | os.PathLike[str], lines: Iterable[Line]) -> int:
+    """Write lines to a manifest, whole or not at all (a temporary file is renamed). Returns the number of lines."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    count = 0
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            for count, line in enumerate(lines, 1):
+                file.write(json.dumps(line_to_row(line), ensure_ascii=False) + "\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count

@@ -1,0 +1,350 @@
+"""Read and write media files. Nothing else in seqlab opens one.
+
+Audio comes as float32 mono, (S,), nominally in [-1, 1]. soundfile decodes WAV, FLAC, OGG and MP3 (and AIFF, AU, CAF,
+NIST SPHERE ...), soxr changes the rate, and formats that soundfile does not know go through the program ``ffmpeg``
+where there is one. Files are read by blocks and mixed down block by block, so memory follows what a file truly holds:
+about four bytes per mono sample, whatever its header claims and however many channels it has.
+"""
+
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+import soxr
+
+from seqlab.errors import DataError
+from seqlab.manifest import Line
+
+MAX_CHANNELS = 64
+MIN_RATE, MAX_RATE = 100, 1_000_000  # Hz
+MAX_DURATION = 24 * 3600.0  # seconds; a few kB of FLAC can claim, and truly decode to, years of silence
+_BLOCK = 65536  # samples decoded at a time
+_UNKNOWN_LENGTH = 2**40  # samples; a header that cannot know the length (a stream) is reported as a huge number
+_READS = "WAV, FLAC, OGG, MP3, AIFF, AU, CAF and NIST SPHERE"
+_FFMPEG_DEMUXERS = (  # containers only: no playlist, which could make ffmpeg open other files
+    "aac,ac3,aiff,amr,ape,asf,avi,caf,dsf,dts,eac3,flac,flv,matroska,mov,mp3,mp4,m4a,mpeg,mpegts,ogg,rm,tta,w64,wav,webm,wv"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What the header of an audio file says.
+
+    Attributes:
+        samples: samples per channel.
+        sample_rate: in Hz.
+        channels: 1 is mono.
+    """
+
+    samples: int
+    sample_rate: int
+    channels: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / self.sample_rate
+
+
+class _ForwardFile(soundfile.SoundFile):
+    """A sound file that is only read forward: soundfile would seek after each block, which fails in cut files."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def read_audio(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Read an audio file as mono.
+
+    Channels are averaged. Values are not clipped: a float file may hold samples beyond 1.
+
+    Args:
+        path: the file.
+        sample_rate: rate to resample to, in Hz; None keeps the file's own.
+
+    Returns:
+        The signal (S,), float32, and its sample rate.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it is no audio file, cut off, damaged, empty, holds NaN or infinity, or its header makes no sense.
+    """
+    if sample_rate is not None and not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise ValueError(f"sample_rate must lie between {MIN_RATE} and {MAX_RATE} Hz, got {sample_rate}")
+    with _open(path) as file:
+        rate = int(file.samplerate)
+        target = rate if sample_rate is None else int(sample_rate)
+        stream = soxr.ResampleStream(rate, target, 1, dtype="float32", quality="HQ") if target != rate else None
+        signal = _Growing(_plausible_samples(file, path) * target // rate + 1)
+        count = 0
+        for block in _mono_blocks(file, path):
+            count += len(block)
+            signal.add(block if stream is None else stream.resample_chunk(block))
+        if stream is not None:
+            signal.add(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+        _check_complete(file, path, count)
+    samples = signal.done()
+    if not len(samples):
+        raise DataError(f"{path}: {count} sample(s) at {rate} Hz leave none at {target} Hz; drop the file")
+    return samples, target
+
+
+def audio_info(path: str | os.PathLike[str]) -> AudioInfo:
+    """Read the header of an audio file.
+
+    Only reading it whole shows whether a compressed file is damaged further in, or holds NaN. A format that needs
+    ffmpeg is decoded whole.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: as for read_audio, as far as the header tells.
+    """
+    with _open(path) as file:
+        samples = int(file.frames)
+        if samples >= _UNKNOWN_LENGTH:
+            samples = sum(len(block) for block in _mono_blocks(file, path))
+        return AudioInfo(samples, int(file.samplerate), int(file.channels))
+
+
+def read_line(
+    line: Line,
+    sample_rate: int | None = None,
+    load: Callable[[Path, int | None], tuple[np.ndarray, int]] = read_audio,
+) -> tuple[np.ndarray, int]:
+    """Read the audio of a manifest line: its file, or its parts joined with silence.
+
+    Parts of unequal rates are brought to the highest of them unless sample_rate is given. Silence is zeros,
+    round(silence_ms * rate / 1000) samples of them.
+
+    Args:
+        line: a line with ``audio`` or ``parts``.
+        sample_rate: rate to resample to, in Hz; None keeps the rate of the recordings.
+        load: reads one file, for instance from a cache.
+
+    Returns:
+        The signal (S,), float32, and its sample rate.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names the line.
+        DataError: a file is faulty; the message names the line.
+    """
+    try:
+        if line.parts is None:
+            return load(line.files[0], sample_rate)
+        loaded = [load(path, sample_rate) for path in line.files]
+        rate = max(rate for _, rate in loaded)
+        if any(r != rate for _, r in loaded):
+            loaded = [load(path, rate) for path in line.files]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"line {line.id} ({line.where}): {error}") from None
+    except DataError as error:
+        raise DataError(f"line {line.id} ({line.where}): {error}") from None
+    silences = [np.zeros(round(ms * rate / 1000), np.float32) for ms in line.silence_ms or [0] * (len(loaded) + 1)]
+    pieces = [silences[0]]
+    for (signal, _), silence in zip(loaded, silences[1:], strict=True):
+        pieces += [signal, silence]
+    return np.concatenate(pieces), rate
+
+
+def write_wav(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: int) -> None:
+    """Write mono audio (S,) as 16-bit WAV, whole or not at all. Samples beyond [-1, 1] are clipped."""
+    _write(Path(path), samples, sample_rate, "WAV")
+
+
+def write_flac(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: int) -> None:
+    """Write mono audio (S,) as 16-bit FLAC, whole or not at all. Samples beyond [-1, 1] are clipped."""
+    _write(Path(path), samples, sample_rate, "FLAC")
+
+
+def _write(path: Path, samples: np.ndarray, sample_rate: int, container: str) -> None:
+    samples = np.asarray(samples)
+    if samples.ndim != 1 or not np.isfinite(samples).all():
+        raise ValueError(f"{path}: samples must be finite numbers, (S,); got shape {samples.shape}")
+    scaled = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        soundfile.write(temporary, scaled, sample_rate, format=container, subtype="PCM_16")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Growing:
+    """A float32 array that grows in place while blocks are added."""
+
+    def __init__(self, capacity: int) -> None:
+        self._data = np.empty(capacity, np.float32)
+        self._size = 0
+
+    def add(self, block: np.ndarray) -> None:
+        end = self._size + len(block)
+        if end > len(self._data):
+            self._data.resize(max(end, len(self._data) * 3 // 2), refcheck=False)
+        self._data[self._size : end] = block
+        self._size = end
+
+    def done(self) -> np.ndarray:
+        self._data.resize(self._size, refcheck=False)
+        return self._data
+
+
+@contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file and check what its header says."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(f"audio file {path} not found") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    if stat.S_ISDIR(mode):
+        raise DataError(f"{path} is a folder; give an audio file")
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{path} is no regular file (a pipe or device?); give an audio file")
+    try:
+        with open(path, "rb") as raw:
+            head = raw.read(4096)
+            _check_container(raw, head, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    with tempfile.TemporaryDirectory(prefix="seqlab-") as folder:
+        try:
+            file = _ForwardFile(os.fspath(path))
+        except (soundfile.LibsndfileError, TypeError, ValueError) as error:  # TypeError: headerless .raw
+            file = _ForwardFile(_convert(path, Path(folder), head, str(getattr(error, "error_string", error))))
+        with file:
+            if not 1 <= file.channels <= MAX_CHANNELS:
+                raise DataError(f"{path}: {file.channels} channels; 1 to {MAX_CHANNELS} are read. Is the file damaged?")
+            if not MIN_RATE <= file.samplerate <= MAX_RATE:
+                raise DataError(
+                    f"{path}: a sample rate of {file.samplerate} Hz; rates from {MIN_RATE} to {MAX_RATE} Hz are read. "
+                    "Write the file again with its true rate"
+                )
+            if file.frames <= 0:
+                raise DataError(
+                    f"{path} holds no samples: the recording is empty, was never finished, or is cut off; drop the file"
+                )
+            yield file
+
+
+def _check_container(raw: IO[bytes], head: bytes, path: str | os.PathLike[str]) -> None:
+    """Name what libsndfile would take without a word: empty and text files, and cut WAV and OGG."""
+    size = os.fstat(raw.fileno()).st_size
+    if not size:
+        raise DataError(f"{path} is empty (0 bytes); copy or record it again, or drop the line")
+    if head.startswith(b"version https://git-lfs"):
+        raise DataError(f"{path} is a Git LFS pointer, not audio; run 'git lfs pull' where it comes from")
+    if not head.startswith((b"NIST_1A", b"fLaC")) and not any(c < 9 or 13 < c < 32 or c == 127 for c in head[:512]):
+        start = head[:40].decode("utf-8", "replace")
+        raise DataError(f"{path} is text, not audio (it begins {start!r}); give an audio file ({_READS})")
+    missing = 0
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        missing = _missing_wav_bytes(raw, size)
+    elif head[:4] == b"OggS":
+        missing = _missing_ogg_bytes(raw, size)
+    if missing > 0:
+        raise DataError(
+            f"{path} is cut off: {missing} of {size + missing} bytes are missing at the end; copy the file again or "
+            "drop the line"
+        )
+
+
+def _missing_wav_bytes(raw: IO[bytes], size: int) -> int:
+    """Bytes that the data chunk promises beyond the end of the file."""
+    position = 12
+    for _ in range(1000):  # chunks; a hostile file could hold millions
+        if position + 8 > size:
+            break
+        raw.seek(position)
+        name, length = struct.unpack("<4sI", raw.read(8))
+        if name == b"data":
+            # a stream's header says "unknown", mostly 2**32-1 or near 2**31; some writers count their 44-byte header in
+            missing = position + 8 + length - size
+            return missing if length < 0x7FFF0000 and missing > 64 else 0
+        position += 8 + length + length % 2
+    return 0
+
+
+def _missing_ogg_bytes(raw: IO[bytes], size: int) -> int:
+    """Bytes that the last page promises beyond the end of the file."""
+    raw.seek(max(0, size - 70_000))  # a page has 65,307 bytes at most
+    tail = raw.read()
+    start = tail.rfind(b"OggS")
+    table = tail[start + 27 :][: tail[start + 26]] if 0 <= start < len(tail) - 27 else b""
+    return start + 27 + len(table) + sum(table) - len(tail) if table else 0
+
+
+def _plausible_samples(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> int:
+    """Samples to reserve memory for: what the header says, as far as the size of the file allows it."""
+    return min(int(file.frames), 16 * os.path.getsize(path) + _BLOCK, int(MAX_DURATION) * MAX_RATE)
+
+
+def _mono_blocks(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
+    """Decode a file block by block, each mixed down to (S,)."""
+    count = 0
+    buffer = np.empty((_BLOCK, file.channels), np.float32)
+    while True:
+        try:
+            block = file.read(out=buffer)
+        except soundfile.LibsndfileError as error:
+            raise DataError(
+                f"{path} is damaged: decoding stopped after {count / file.samplerate:.2f} s ({error.error_string}); "
+                "copy the file again or drop the line"
+            ) from None
+        if not len(block):
+            return
+        mono = block.mean(axis=1, dtype=np.float32) if file.channels > 1 else block[:, 0].copy()
+        if not np.isfinite(mono).all():
+            at = (count + int(np.argmin(np.isfinite(mono)))) / file.samplerate
+            raise DataError(f"{path} holds NaN or infinity at {at:.2f} s; write it again with samples in [-1, 1]")
+        count += len(block)
+        if count > MAX_DURATION * file.samplerate:
+            raise DataError(f"{path} is longer than {MAX_DURATION / 3600:.0f} h; cut it into pieces")
+        yield mono
+
+
+def _check_complete(file: soundfile.SoundFile, path: str | os.PathLike[str], count: int) -> None:
+    """Compare the samples decoded with the header's count."""
+    rate, claimed = file.samplerate, int(file.frames)
+    # an MP3's count is a guess without a Xing tag, and an encoder's delay is counted in by some
+    slack = max(2304, claimed // 20) if file.format == "MP3" else 0
+    if count == 0 or (claimed < _UNKNOWN_LENGTH and count + slack < claimed):
+        raise DataError(
+            f"{path} is cut off or damaged: its header says {claimed} samples ({claimed / rate:.2f} s), {count} "
+            f"({count / rate:.2f} s) could be decoded; copy the file again or drop the line"
+        )
+
+
+def _convert(path: str | os.PathLike[str], folder: Path, head: bytes, reason: str) -> str:
+    """Decode with ffmpeg what soundfile cannot read; returns a WAV in folder."""
+    if head.startswith(b"fLaC"):  # soundfile knows every FLAC, and ffmpeg would take a damaged one without a word
+        raise DataError(f"{path} is a damaged FLAC file ({reason}); copy the file again or drop the line")
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise DataError(
+            f"{path} cannot be read as audio ({reason or 'unknown format'}): it is damaged, or of a format other than "
+            f"{_READS}. For other formats install the program ffmpeg, or convert the file to WAV"
+        )
+    target = folder / "audio.wav"
+    command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file", "-format_whitelist"]
+    command += [_FFMPEG_DEMUXERS, "-i", f"file:{os.path.abspath(path)}", "-map", "0:a:0", "-vn"]
+    command += ["-t", str(int(MAX_DURATION) + 1), "-rf64", "auto", "-c:a", "pcm_s16le", "-y", str(target)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=3600, check=False)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise DataError(f"{path}: ffmpeg did not decode it: {error}") from None
+    if done.returncode or not target.exists() or not target.stat().st_size:
+        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:300]
+        raise DataError(f"{path} cannot be read as audio, neither by soundfile ({reason}) nor by ffmpeg ({said})")
+    return str(target)

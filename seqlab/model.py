@@ -1,0 +1,67 @@
+"""The network: frontend, normalisation, stem, encoder, linear layer, log-softmax. A plain nn.Module."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.config import build
+
+
+class CTCModel(nn.Module):
+    """Signals to log-probabilities of symbols.
+
+    Args:
+        config: nodes ``frontend``, ``normalize``, ``stem``, ``encoder`` and optionally ``augment.features``.
+        num_symbols: size of the output, blank included.
+    """
+
+    def __init__(self, config: dict[str, Any], num_symbols: int) -> None:
+        super().__init__()
+        self.frontend = build(config["frontend"])
+        self.normalize = build(config["normalize"], input_size=self.frontend.num_features)
+        masks = (config.get("augment") or {}).get("features") or {}
+        self.augment = nn.ModuleList(build(node) for node in masks.values())
+        self.stem = build(config["stem"], input_size=self.frontend.num_features)
+        self.encoder = build(config["encoder"], input_size=self.stem.num_features)
+        self.head = nn.Linear(self.encoder.num_features, num_symbols)
+
+    def features(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn signals (B, S) into features (B, T, F) as the frontend makes them, not yet normalised."""
+        return self.frontend(signal, lengths)
+
+    def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute log-probabilities.
+
+        Args:
+            signal: (B, S), padded.
+            lengths: valid samples per line, (B,).
+
+        Returns:
+            Log-probabilities (B, T, V), float32, and frames per line (B,).
+        """
+        x, lengths = self.normalize(*self.frontend(signal, lengths))
+        for mask in self.augment:
+            x, lengths = mask(x, lengths)
+        x, lengths = self.encoder(*self.stem(x, lengths))
+        return self.head(x).float().log_softmax(2), lengths
+
+    def num_frames(self, lengths: Tensor) -> Tensor:
+        """Return output frames for signal lengths (B,); lines too short for the frontend get 0."""
+        return self.stem.num_frames(self.frontend.num_frames(lengths)).clamp(min=0)
+
+    @property
+    def frame_shift(self) -> float:
+        """Seconds from one output frame to the next."""
+        return self.frontend.frame_shift * self.stem.stride
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the signals in Hz."""
+        return self.frontend.sample_rate
+
+
+def build_on_meta(config: dict[str, Any], num_symbols: int = 2) -> CTCModel:
+    """Build the network without memory for its weights: finds refused values before any data is read."""
+    with torch.device("meta"):
+        return CTCModel(config, num_symbols)

@@ -1,0 +1,63 @@
+"""JSON lines, the native format: one JSON object per transcript.
+
+    {"id": "a-1", "source": "a-1.flac", "text": "one two", "duration": 1.5, "confidence": 0.93,
+     "words": [{"text": "one", "start": 0.21, "end": 0.48, "confidence": 0.95}, ...]}
+
+Times are seconds from the start of the recording. What is unknown is null.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from seqlab.outputs.files import write_lines
+from seqlab.outputs.transcript import Transcript
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: numbers that are not finite become None, unknown objects their text.
+
+    numpy scalars and tensors of one element become Python numbers; paths become strings; tuples and sets become lists.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """Return JSON text, never NaN or Infinity, which are no JSON."""
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def to_row(transcript: Transcript) -> dict[str, Any]:
+    """Return a transcript as a plain dict, in the order of the format."""
+    row = asdict(transcript)
+    words = row.pop("words")
+    return {key: row[key] for key in ("id", "source", "text", "duration", "confidence")} | {"words": words}
+
+
+def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
+    """Yield one line of JSON per transcript."""
+    for transcript in transcripts:
+        yield dumps(to_row(transcript))
+
+
+def write(path: str | os.PathLike[str], transcripts: Iterable[Transcript]) -> int:
+    """Write a JSON lines file, whole or not at all. Returns the number of lines."""
+    return write_lines(path, to_lines(transcripts))
+
+
+def write_rows(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write plain dicts as JSON lines, whole or not at all. Returns the number of lines."""
+    return write_lines(path, (dumps(row) for row in rows))

@@ -1,0 +1,71 @@
+"""Evaluation: everything that a report is made from."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqlab.scoring import Score, score_lines
+
+
+@dataclass(slots=True)
+class EvaluatedLine:
+    """One recognised line beside its reference.
+
+    Attributes:
+        id: as in the manifest.
+        speaker: speaker or writer, or None if unknown.
+        reference: what was said or written.
+        hypothesis: what was recognised.
+        duration_s: seconds of audio, or None if unknown or not audio.
+    """
+
+    id: str
+    speaker: str | None
+    reference: str
+    hypothesis: str
+    duration_s: float | None = None
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """One model with one decoder on one set of lines.
+
+    Attributes:
+        name: title of the report.
+        rows: the lines, at least one.
+        seconds: wall time from files to text, or None if it was not measured.
+        model: what is known of the model, such as name, parameters, checkpoint and a summary of its configuration.
+        data: one dict per manifest: path, sha256, lines.
+        decoder: the decoder and its settings, in words.
+        metrics_csv: metrics of the training, as Lightning's CSVLogger writes them, or None.
+        rules: rules of normalisation and scoring beyond those of :mod:`seqlab.scoring`.
+    """
+
+    name: str
+    rows: list[EvaluatedLine]
+    seconds: float | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+    data: list[dict[str, Any]] = field(default_factory=list)
+    decoder: str = ""
+    metrics_csv: Path | None = None
+    rules: list[str] = field(default_factory=list)
+
+    @property
+    def audio_seconds(self) -> float | None:
+        """Seconds of audio of all lines, or None if any line's duration is unknown."""
+        durations = [row.duration_s for row in self.rows if row.duration_s is not None]
+        return math.fsum(durations) if durations and len(durations) == len(self.rows) else None
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Decoding time per second of audio, or None if either is unknown."""
+        return self.seconds / self.audio_seconds if self.seconds is not None and self.audio_seconds else None
+
+    def score(self) -> Score:
+        """Score the rows."""
+        return score_lines(
+            [row.id for row in self.rows],
+            [row.reference for row in self.rows],
+            [row.hypothesis for row in self.rows],
+        )

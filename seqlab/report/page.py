@@ -1,0 +1,90 @@
+"""report.html: one page that needs nothing else, no network and no script."""
+
+import logging
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from seqlab import __version__
+from seqlab.report.curves import Chart, draw_charts, read_metrics
+from seqlab.report.evaluation import Evaluation
+from seqlab.report.tables import aligned_by_words, by_speaker, confusions, visible, worst_lines
+from seqlab.scoring import RULES, Score
+
+log = logging.getLogger(__name__)
+
+SPEAKERS = 50  # rows of the table of speakers
+MARKS = {"sub": "S", "del": "D", "ins": "I"}
+
+
+def render_page(evaluation: Evaluation, score: Score) -> str:
+    """Return the HTML of a report. Everything given is escaped, so no text can become markup."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": percent, "number": number, "visible": visible}
+    template = environment.from_string(files("seqlab.report").joinpath("template.html").read_text(encoding="utf-8"))
+    rows = evaluation.rows
+    speakers = by_speaker(rows, score)
+    charts, trouble = _charts(evaluation)
+    return template.render(
+        evaluation=evaluation,
+        score=score,
+        measures=[
+            ("WER", "words", score.wer, score.wer_interval),
+            ("CER", "characters", score.cer, score.cer_interval),
+            ("CER without spaces", "characters", score.cer_no_spaces, score.cer_no_spaces_interval),
+        ],
+        confusions={
+            "words": confusions((row.reference.split(), row.hypothesis.split()) for row in rows),
+            "characters": confusions((row.reference.strip(), row.hypothesis.strip()) for row in rows),
+        },
+        speakers=speakers[:SPEAKERS],
+        speaker_count=len(speakers),
+        worst=worst_lines(rows, score),
+        wrong_lines=sum(bool(line.characters.errors) for line in score.per_line),
+        by_words=aligned_by_words(score),
+        marks=MARKS,
+        charts=[(chart.title, Markup(chart.svg), chart.notes) for chart in charts],  # ElementTree has escaped the SVG
+        trouble=trouble,
+        model=flat(evaluation.model),
+        rules=[*RULES, *evaluation.rules],
+        version=__version__,
+    )
+
+
+def _charts(evaluation: Evaluation) -> tuple[list[Chart], str | None]:
+    """Return the training curves, and why there are none if a file was given that shows none."""
+    if evaluation.metrics_csv is None:
+        return [], None
+    try:
+        charts = draw_charts(read_metrics(evaluation.metrics_csv))
+    except (OSError, ValueError) as error:
+        log.warning("no training curves in the report: %s: %s", evaluation.metrics_csv, error)
+        return [], f"{evaluation.metrics_csv} could not be used: {error}"
+    return charts, None if charts else f"{evaluation.metrics_csv} holds none of the metrics that are drawn."
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Flatten nested settings into pairs of dotted name and text."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            pairs.extend(flat(value, f"{prefix}{key}."))
+        elif isinstance(value, list | tuple):
+            pairs.append((f"{prefix}{key}", ", ".join(str(item) for item in value)))
+        elif value is not None:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            pairs.append((f"{prefix}{key}", number(value) if whole else str(value)))
+    return pairs
+
+
+def percent(rate: float) -> str:
+    """Format a rate: 0.05 becomes "5.00 %", with a space that does not break."""
+    return f"{100 * rate:.2f}\u00a0%"
+
+
+def number(value: float, digits: int = 0) -> str:
+    """Format a number with commas between thousands."""
+    return f"{value:,.{digits}f}"

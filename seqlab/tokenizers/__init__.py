@@ -1,0 +1,1 @@
+"""Text to label ids and back; label 0 is blank."""

@@ -1,0 +1,189 @@
+"""Callbacks of a training run: checkpoints that survive a kill, and the progress display."""
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from seqlab.batch import Batch
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write checkpoints whole or not at all: to a temporary file in the same folder, then renamed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Save a checkpoint."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class SaveLast(Checkpoint):
+    """Keep last.ckpt: after every epoch and at least every so many minutes.
+
+    Args:
+        path: the file.
+        minutes: longest time between two checkpoints; 0 saves after every batch.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        super().__init__()
+        self.path = path
+        self.seconds = 60 * minutes
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *args: Any, **kwargs: Any) -> None:
+        """Save in the middle of an epoch when it is time; the end of an epoch has its own."""
+        due = time.monotonic() - self._saved >= self.seconds
+        # an accumulated gradient is not in a checkpoint, so only a finished optimiser step can be resumed from
+        whole_step = (trainer.fit_loop.epoch_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if trainer.world_size > 1:
+            due = trainer.strategy.broadcast(due)
+        if due and whole_step and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Save after an epoch and its validation."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+
+
+class ShowProgress(Callback):
+    """A progress bar on a terminal, plain lines elsewhere: loss, CER, blank share, audio seconds per second.
+
+    Args:
+        sample_rate: of the signals, in Hz.
+        every: seconds between two plain lines.
+        console: where to write.
+    """
+
+    def __init__(self, sample_rate: int, every: float = 30.0, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=False)
+        self.rate = sample_rate
+        self.every = every
+        self.bar: Progress | None = None
+        self.bar_task: Any = None
+        self.audio_s = self.train_s = self._epoch_audio_s = self._epoch_train_s = 0.0
+        self._begun = self._last_line = time.monotonic()
+        self._batch_start = 0.0
+        self._loss = float("nan")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Open the bar."""
+        if not trainer.is_global_zero:
+            self.console = Console(quiet=True)
+        self._begun = self._last_line = time.monotonic()
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("epoch {task.fields[epoch]}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[values]}"),
+            )
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Begin an epoch."""
+        self._epoch_audio_s = self._epoch_train_s = 0.0
+        if self.bar:
+            if self.bar_task is not None:
+                self.bar.remove_task(self.bar_task)
+            total = int(trainer.num_training_batches)
+            self.bar_task = self.bar.add_task("", total=total, epoch=self._epoch(trainer), values="")
+
+    def _epoch(self, trainer: Trainer) -> str:
+        most = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else None
+        return f"{trainer.current_epoch + 1}" + (f"/{most}" if most else "")
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """Start the clock."""
+        self._batch_start = self._batch_start or time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Show where training is."""
+        now = time.monotonic()
+        self._epoch_train_s += now - self._batch_start
+        self._epoch_audio_s += float(batch.lengths.sum()) / self.rate
+        self._batch_start = now
+        metrics = trainer.callback_metrics
+        loss = float(metrics["train/loss"]) if "train/loss" in metrics else float("nan")
+        self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
+        if self.bar:
+            self.bar.update(self.bar_task, completed=batch_idx + 1, values=self._values(trainer))
+        elif now - self._last_line >= self.every:
+            self._last_line = now
+            done = f"batch {batch_idx + 1}/{int(trainer.num_training_batches)}"
+            self._say(f"epoch {self._epoch(trainer)} {done} {self._values(trainer)}{self._left(module)}")
+
+    def _left(self, module: LightningModule) -> str:
+        done = getattr(module, "progress", 0.0)
+        if done <= 0.01:
+            return ""
+        left = (time.monotonic() - self._begun) * (1 - done) / done
+        return f" left {timedelta(seconds=round(max(left, 0)))}"
+
+    def _values(self, trainer: Trainer) -> str:
+        metrics = trainer.callback_metrics
+        text = f"loss {self._loss:.3f}"
+        if "val/cer" in metrics:
+            text += f" CER {100 * float(metrics['val/cer']):.2f}% blank {100 * float(metrics['val/blank']):.0f}%"
+        return text + f" {self._epoch_audio_s / max(self._epoch_train_s, 1e-9):.0f} audio s/s"
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Stop the clock: validation is not training."""
+        self._batch_start = 0.0
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Say how the epoch ended."""
+        self._batch_start = 0.0
+        self.audio_s += self._epoch_audio_s
+        self.train_s += self._epoch_train_s
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        text = f"epoch {self._epoch(trainer)} loss {self._loss:.3f}"
+        if "val/cer" in metrics:
+            text += (
+                f" | val loss {metrics['val/loss']:.3f} CER {100 * metrics['val/cer']:.2f}%"
+                f" WER {100 * metrics['val/wer']:.2f}% blank {100 * metrics['val/blank']:.0f}%"
+            )
+        text += f" | {self._epoch_audio_s / max(self._epoch_train_s, 1e-9):.0f} audio s/s"
+        self._say(text + self._left(module))
+        self._last_line = time.monotonic()
+        speed = self._epoch_audio_s / max(self._epoch_train_s, 1e-9)
+        module.log("train/audio_per_s", speed, batch_size=1)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Close the bar."""
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
+
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """Close the bar, so that the message stands alone."""
+        self.on_train_end(trainer, module)

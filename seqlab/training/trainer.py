@@ -1,0 +1,149 @@
+"""Training: the settings of a run and the Lightning trainer made of them."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+
+from seqlab.data.datamodule import DataModule
+from seqlab.task import CTCTask
+from seqlab.training.callbacks import SaveLast, ShowProgress, WholeCheckpoints
+
+logger = logging.getLogger(__name__)
+
+
+class Training:
+    """One training run.
+
+    Args:
+        run_dir: folder that everything is written to; checkpoints go to ``checkpoints/``.
+        max_epochs: epochs over the training lines; with a time budget null means as many as fit.
+        max_steps: optimiser steps, or null.
+        budget_minutes: CPU minutes of this process (wall minutes on a GPU), or null. Drives the schedule; a run on a
+            budget is not bit-equal to its repetition, because the clock decides.
+        precision: 32-true or bf16-mixed.
+        gradient_clip: largest gradient norm, or null.
+        accumulate: batches per optimiser step.
+        ema: decay of averaged weights, or null.
+        early_stopping: epochs without a better val/cer before training stops, or null.
+        validate_every: epochs between validations.
+        max_bad_steps: steps skipped for a non-finite loss before the run stops.
+        checkpoint_minutes: longest time between two last checkpoints.
+        keep_best: best checkpoints kept.
+        accelerator: auto, cpu, gpu.
+        devices: processes per machine.
+        num_nodes: machines.
+        threads: CPU threads.
+        deterministic: refuse operations whose result may change from run to run.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        max_epochs: int | None = 30,
+        max_steps: int | None = None,
+        budget_minutes: float | None = None,
+        precision: Literal["32-true", "bf16-mixed"] = "32-true",
+        gradient_clip: float | None = 5.0,
+        accumulate: int = 1,
+        ema: float | None = 0.999,
+        early_stopping: int | None = None,
+        validate_every: int = 1,
+        max_bad_steps: int = 20,
+        checkpoint_minutes: float = 5.0,
+        keep_best: int = 1,
+        accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+        devices: int = 1,
+        num_nodes: int = 1,
+        threads: int = 1,
+        deterministic: bool = True,
+    ) -> None:
+        if not (max_epochs or max_steps or budget_minutes):
+            raise ValueError("one of max_epochs, max_steps and budget_minutes must say when to stop")
+        positive = {"accumulate": accumulate, "validate_every": validate_every, "keep_best": keep_best}
+        positive |= {"devices": devices, "threads": threads, "num_nodes": num_nodes, "max_bad_steps": max_bad_steps}
+        for name, value in positive.items():
+            if value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+        if ema is not None and not 0 < ema < 1:
+            raise ValueError(f"ema must lie between 0 and 1, got {ema}")
+        if gradient_clip is not None and gradient_clip <= 0:
+            raise ValueError(f"gradient_clip must be positive or null, got {gradient_clip}")
+        self.run_dir = Path(run_dir)
+        self.max_epochs = max_epochs if not budget_minutes else None
+        self.max_steps, self.precision, self.accumulate = max_steps, precision, accumulate
+        self.ema, self.early_stopping, self.validate_every = ema, early_stopping, validate_every
+        self.checkpoint_minutes, self.keep_best = checkpoint_minutes, keep_best
+        self.accelerator, self.devices, self.num_nodes = accelerator, devices, num_nodes
+        self.threads, self.deterministic = threads, deterministic
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.run_dir / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that a run is resumed from."""
+        return self.checkpoints / "last.ckpt"
+
+    def fit(self, task: CTCTask, data: DataModule, loggers: Sequence[Any], resume: Path | None) -> Trainer:
+        """Train; returns the trainer when the run is over.
+
+        Args:
+            task: the model and its steps.
+            data: the batches.
+            loggers: Lightning loggers.
+            resume: checkpoint to go on from, or None.
+        """
+        best = ModelCheckpoint(
+            self.checkpoints,
+            filename="best-epoch{epoch:03d}-cer{val/cer:.4f}",
+            monitor="val/cer",
+            mode="min",
+            save_top_k=self.keep_best,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+        show = ShowProgress(task.model.sample_rate)
+        callbacks: list[Callback] = [show, best, SaveLast(self.last, self.checkpoint_minutes)]
+        if self.ema:
+            callbacks.append(EMAWeightAveraging(decay=self.ema))
+        if self.early_stopping:
+            callbacks.append(EarlyStopping("val/cer", patience=self.early_stopping, mode="min"))
+        for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", module="lightning.*", category=UserWarning)
+        trainer = Trainer(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            precision=self.precision,
+            max_epochs=self.max_epochs if self.max_epochs else -1,
+            max_steps=self.max_steps or -1,
+            accumulate_grad_batches=self.accumulate,
+            gradient_clip_val=None,  # CTCTask clips, so that a bad step can be dropped
+            check_val_every_n_epoch=self.validate_every,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=10,
+            logger=list(loggers),
+            callbacks=callbacks,
+            plugins=[WholeCheckpoints()],
+            deterministic="warn" if self.deterministic else False,
+            default_root_dir=self.run_dir,
+        )
+        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        return trainer
+
+    def set_threads(self) -> None:
+        """Use the given number of CPU threads."""
+        torch.set_num_threads(self.threads)

@@ -1,0 +1,53 @@
+"""seqlab doctor: examine manifests before training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from seqlab.config import build, compose
+from seqlab.doctor import Diagnosis, examine
+from seqlab.errors import ConfigError
+from seqlab.manifest import Line, read_manifest, read_manifests
+from seqlab.model import CTCModel
+from seqlab.recognizer import Recognizer
+
+
+def doctor(
+    manifests: Sequence[str], model: str | None, overrides: Sequence[str], out: str, console: Console
+) -> Diagnosis:
+    """Examine manifests: the first is the training part, the others are named after their files.
+
+    Args:
+        manifests: manifest files; none takes those of the configured corpus.
+        model: a trained model whose alphabet and frames the lines must fit, or None.
+        overrides: Hydra overrides of conf/train.yaml, such as stem.factor=2.
+        out: file for the whole list of faults.
+        console: for progress and the summary.
+    """
+    if model:
+        recognizer = Recognizer.load(model, "cpu")
+        net, tokenizer, config = recognizer.model, recognizer.tokenizer, recognizer.config
+    else:
+        config = compose("train", overrides)
+        tokenizer = build(config["tokenizer"])
+    splits: dict[str, list[Line]] = {}
+    if manifests:
+        for number, path in enumerate(manifests):
+            splits["train" if number == 0 and not model else Path(path).stem] = read_manifest(path)
+    else:
+        for split in ("train", "dev", "test"):
+            if config["corpus"].get(split):
+                splits[split] = read_manifests(config["corpus"][split])
+    if not splits:
+        raise ConfigError("no manifest given: seqlab doctor TRAIN.jsonl [DEV.jsonl ...], or -s corpus=NAME")
+    if not model:
+        tokenizer.fit(line.text for line in splits["train"])
+        with torch.device("meta"):
+            net = CTCModel(config, len(tokenizer.symbols))
+    diagnosis = examine(splits, tokenizer, net, None, console if console.is_terminal else None)
+    diagnosis.write(Path(out))
+    console.print(diagnosis.summary(), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"the whole list: {out}", highlight=False, markup=False, soft_wrap=True)
+    return diagnosis

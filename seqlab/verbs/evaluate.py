@@ -1,0 +1,133 @@
+"""seqlab evaluate: decode a test part, count errors, write the report."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from seqlab.config import Config
+from seqlab.data.dataset import duration
+from seqlab.data.sampler import cut_batches
+from seqlab.errors import ConfigError, DataError
+from seqlab.manifest import Line, read_manifest
+from seqlab.media import read_line
+from seqlab.recognizer import Recognizer
+from seqlab.report import EvaluatedLine, Evaluation, write_report
+
+
+def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
+    """Evaluate a model on one or several manifests; returns the files written for each."""
+    torch.set_num_threads(config["threads"])
+    recognizer = Recognizer.load(config["model"], config["device"])
+    manifests = config["manifest"] or (recognizer.config.get("corpus") or {}).get("test")
+    if not manifests:
+        raise ConfigError("manifest: the model's corpus names no test part; give manifest=...jsonl")
+    manifests = [manifests] if isinstance(manifests, str) else list(manifests)
+    if config["out"] and len(manifests) > 1:
+        outs = [Path(config["out"]) / Path(m).stem for m in manifests]
+    elif config["out"]:
+        outs = [Path(config["out"])]
+    else:
+        outs = [_run_folder(Path(config["model"])) / "evaluate" / Path(m).stem for m in manifests]
+    written = []
+    for manifest, out in zip(manifests, outs, strict=True):
+        lines = read_manifest(manifest)
+        evaluation = decode(recognizer, lines, config["batch_seconds"], console)
+        evaluation.name = f"{recognizer.config.get('name', 'model')} on {Path(manifest).name}"
+        digest = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()
+        evaluation.data = [{"path": manifest, "sha256": digest, "lines": len(lines)}]
+        metrics = _run_folder(Path(config["model"])) / "metrics.csv"
+        evaluation.metrics_csv = metrics if metrics.exists() else None
+        files = write_report(out, evaluation)
+        console.print(_headline(evaluation) + f"\nreport: {files['report.html']}", highlight=False, soft_wrap=True)
+        written.append(files)
+    return written
+
+
+def _run_folder(model: Path) -> Path:
+    if model.is_dir():
+        return model
+    return model.parent.parent if model.parent.name == "checkpoints" else model.parent
+
+
+def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, console: Console) -> Evaluation:
+    """Recognise the lines of a manifest; batches hold lines of like length.
+
+    Raises:
+        DataError: a recording is missing or not readable; an error rate over fewer lines than the manifest has would
+            not be comparable.
+    """
+    begun = time.perf_counter()
+    rate = recognizer.model.sample_rate
+    faults = []
+    for line in lines:
+        try:
+            duration(line)
+        except (DataError, OSError) as error:
+            faults.append(f"{line.where} {line.id}: {error}")
+    if faults:
+        raise DataError(_list(faults))
+    samples = np.array([round(duration(line) * rate) for line in lines], dtype=np.int64)
+    batches = cut_batches(np.argsort(samples, kind="stable").tolist(), samples, round(batch_seconds * rate), 256)
+    texts: list[str] = [""] * len(lines)
+    seconds: list[float] = [0.0] * len(lines)
+    quiet = not console.is_terminal
+    for batch in track(batches, "decoding", console=console, transient=True, disable=quiet):
+        signals = []
+        for i in batch:
+            try:
+                signals.append(read_line(lines[i], rate)[0])
+            except (DataError, OSError) as error:
+                faults.append(f"{lines[i].where} {lines[i].id}: {error}")
+                signals.append(np.zeros(0, np.float32))
+        for i, signal, hypothesis in zip(batch, signals, recognizer.hypotheses(signals), strict=True):
+            texts[i] = recognizer.tokenizer.decode(hypothesis.labels)
+            seconds[i] = len(signal) / rate
+    if faults:
+        raise DataError(_list(faults))
+    normalize = recognizer.tokenizer.normalize
+    rows = [
+        EvaluatedLine(line.id, line.speaker, normalize(line.text), text, length)
+        for line, text, length in zip(lines, texts, seconds, strict=True)
+    ]
+    tokenizer: dict[str, Any] = recognizer.config["tokenizer"]
+    weights = sum(p.numel() for p in recognizer.model.parameters())
+    keys = ("frontend", "normalize", "stem", "encoder", "seed")
+    return Evaluation(
+        name="",
+        rows=rows,
+        seconds=time.perf_counter() - begun,
+        model={
+            "name": recognizer.config.get("name"),
+            "checkpoint": recognizer.name,
+            "parameters": weights,
+            "config": {k: recognizer.config.get(k) for k in keys},
+        },
+        decoder=recognizer.config["decoder"]["_target_"].rpartition(".")[2].lower(),
+        rules=[
+            f"references are in the tokenizer's form: Unicode {tokenizer['normalization']}, case {tokenizer['case']}, "
+            "white space collapsed; nothing else is changed on either side"
+        ],
+    )
+
+
+def _list(faults: list[str]) -> str:
+    more = f"\n... and {len(faults) - 20} more" if len(faults) > 20 else ""
+    return f"{len(faults)} line(s) cannot be evaluated:\n" + "\n".join(faults[:20]) + more
+
+
+def _headline(evaluation: Evaluation) -> str:
+    summary = evaluation.score().summary()
+    lines = [f"{evaluation.name}: {len(evaluation.rows)} lines"]
+    for key, name in (("wer", "WER"), ("cer", "CER"), ("cer_no_spaces", "CER without spaces")):
+        part = summary[key]
+        low, high = part["interval"]
+        lines.append(f"{name} {100 * part['rate']:.2f}%  (95% {100 * low:.2f} to {100 * high:.2f})")
+    factor = evaluation.real_time_factor
+    lines.append(f"{evaluation.seconds:.1f} s" + (f", real-time factor {factor:.4f}" if factor else ""))
+    return "\n".join(lines)

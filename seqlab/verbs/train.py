@@ -1,0 +1,216 @@
+"""seqlab train: check, read, examine, train."""
+
+import hashlib
+import json
+import logging
+import platform
+import shutil
+import subprocess
+import time
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+import seqlab
+from seqlab.config import Config, build, load_yaml, save_yaml
+from seqlab.data.dataset import LineDataset
+from seqlab.data.sampler import cut_batches
+from seqlab.doctor import examine
+from seqlab.errors import ConfigError, DataError
+from seqlab.manifest import Line, read_manifests
+from seqlab.model import CTCModel, build_on_meta
+from seqlab.recognizer import find_checkpoint
+
+logger = logging.getLogger(__name__)
+
+# What may not change when a run is resumed: the network and its output.
+FIXED_ON_RESUME = ("tokenizer", "frontend", "normalize", "stem", "encoder")
+LISTENED = 200  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
+NORMALIZED = 1000  # lines that global normalisation is measured on
+
+
+def train(config: Config, run_dir: Path, console: Console) -> Path:
+    """Train as configured; returns the best checkpoint.
+
+    Raises:
+        ConfigError: a setting is wrong or the run folder is taken.
+        DataError: too many training lines are faulty.
+    """
+    from seqlab.training.trainer import Training  # Lightning takes seconds to import: not before settings are checked
+
+    tokenizer = build(config["tokenizer"])
+    nodes = {key: build(config[key]) for key in ("loss", "decoder", "schedule")}
+    logger.debug("built %s", ", ".join(nodes))
+    build_on_meta(config)
+    training: Training = build(config["training"], run_dir=str(run_dir))
+    build(config["optimizer"], params=[nn.Parameter(torch.zeros(1))])
+    resume = _open_run(config, run_dir, training.last, console)
+    training.set_threads()
+
+    splits: dict[str, list[Line]] = {}
+    for split in ("train", "dev"):
+        if not config["corpus"].get(split):
+            raise ConfigError(f"corpus.{split}: no manifest given; e.g. corpus.{split}=[my/{split}.jsonl]")
+        splits[split] = read_manifests(config["corpus"][split])
+    rejoin = config["augment"]["rejoin"]
+    if rejoin and not config["corpus"].get("rejoin_from"):
+        raise ConfigError("augment.rejoin joins single recordings: name their manifest with corpus.rejoin_from=[...]")
+    pool = read_manifests(config["corpus"]["rejoin_from"]) if rejoin else []
+    if resume:
+        config["tokenizer"]["alphabet"] = load_yaml(run_dir / "config.yaml")["tokenizer"]["alphabet"]
+        tokenizer = build(config["tokenizer"])
+    else:
+        tokenizer.fit(line.text for line in splits["train"] + pool)
+    config["tokenizer"] |= tokenizer.state()
+    _examine(config, run_dir, splits, pool, tokenizer, console)
+
+    config = json.loads(json.dumps(config))
+    save_yaml(config, run_dir / "config.yaml")
+    _record(config, run_dir)
+
+    from seqlab.data.datamodule import DataModule
+    from seqlab.task import CTCTask
+
+    torch.manual_seed(config["seed"])
+    task = CTCTask(config)
+    data: DataModule = build(
+        config["data"],
+        train=splits["train"],
+        dev=splits["dev"],
+        tokenizer=tokenizer,
+        frontend=task.model.frontend,
+        seed=config["seed"],
+        augment=[build(node) for node in (config["augment"]["signal"] or {}).values()],
+        rejoin=build(rejoin, pool=pool) if rejoin else None,
+    )
+    _say_hello(config, run_dir, splits, task.model, console)
+    if not resume:
+        _fit_normalization(task.model, data.train_set)
+    loggers = [build(node, save_dir=str(run_dir)) for node in config["logger"].values()]
+    begun = time.process_time()
+    trainer = training.fit(task, data, loggers, resume)
+    best = find_checkpoint(run_dir)
+    if trainer.is_global_zero:
+        minutes = (time.process_time() - begun) / 60
+        console.print(
+            f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
+            f"best checkpoint: {best}\n"
+            f"next: seqlab evaluate model={run_dir}   or   seqlab transcribe {run_dir} FILE...",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return best
+
+
+def _open_run(config: Config, run_dir: Path, last: Path, console: Console) -> Path | None:
+    """Decide whether the run folder is new, continued or replaced; returns the checkpoint to go on from."""
+    taken = last.parent.is_dir() and any(last.parent.glob("*.ckpt"))
+    if config["resume"]:
+        if not taken or not last.exists():
+            console.print(f"resume: {run_dir} has no checkpoint yet, training starts from the beginning")
+            return None
+        saved = load_yaml(run_dir / "config.yaml")
+        changed = [k for k in FIXED_ON_RESUME if not _same(saved[k], config[k])]
+        if changed:
+            rows = "\n".join(f"  {k}: was {saved[k]}, is {config[k]}" for k in changed)
+            raise ConfigError(f"resume: {run_dir} was trained with another network:\n{rows}\nuse another run_dir")
+        return last
+    if taken and not config["overwrite"]:
+        raise ConfigError(
+            f"{run_dir} already holds a run; resume=true continues it, run_dir=... starts another beside it, "
+            "overwrite=true replaces it"
+        )
+    if taken:
+        shutil.rmtree(last.parent)
+        for name in ("metrics.csv", "tensorboard"):
+            path = run_dir / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return None
+
+
+def _same(saved: Config, now: Config) -> bool:
+    """Compare two nodes; an alphabet that is not given now was taken from the data then."""
+    return {**saved, "alphabet": None} == {**now, "alphabet": None} if "alphabet" in saved else saved == now
+
+
+def _examine(
+    config: Config, run_dir: Path, splits: dict[str, list[Line]], pool: list[Line], tokenizer: Any, console: Console
+) -> None:
+    """Run the doctor; leave faulty lines out, or stop when there are too many."""
+    model = CTCModel(config, len(tokenizer.symbols))
+    parts = {**splits, **({"rejoin_from": pool} if pool else {})}
+    diagnosis = examine(parts, tokenizer, model, LISTENED, console if console.is_terminal else None)
+    path = run_dir / "doctor.jsonl"
+    diagnosis.write(path)
+    if diagnosis.faults:
+        console.print(diagnosis.summary() + f"\nthe whole list: {path}", highlight=False, markup=False, soft_wrap=True)
+    for split, lines in (("train", splits["train"]), ("dev", splits["dev"]), ("rejoin_from", pool)):
+        bad = diagnosis.unusable(split)
+        if len(bad) > config["max_faulty"] * len(lines):
+            raise DataError(
+                f"{len(bad)} of {len(lines)} lines of {split} are unusable, more than max_faulty={config['max_faulty']} "
+                f"allows; they are named above and in {path}. Mend them, or raise max_faulty to leave them out"
+            )
+        lines[:] = [line for line in lines if line.id not in bad]
+
+
+def _record(config: Config, run_dir: Path) -> None:
+    """Write down what the run was made with: versions, commit, hashes of the manifests."""
+    names = ("torch", "torchaudio", "lightning", "hydra-core", "numpy", "soundfile", "soxr", "jiwer")
+    manifests = [p for split in ("train", "dev", "rejoin_from") for p in config["corpus"].get(split) or []]
+    record = {
+        "seqlab": seqlab.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {name: package_version(name) for name in names},
+        "manifests": {p: hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in manifests},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    (run_dir / "environment.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that seqlab runs from, or None."""
+    folder = Path(seqlab.__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _say_hello(config: Config, run_dir: Path, splits: dict[str, list[Line]], model: CTCModel, console: Console) -> None:
+    sizes = ", ".join(
+        f"{name} {len(lines)} lines {sum(line.duration_s or 0 for line in lines) / 3600:.2f} h"
+        for name, lines in splits.items()
+    )
+    weights = sum(p.numel() for p in model.parameters())
+    console.print(
+        f"seqlab {seqlab.__version__} ({_commit() or 'no commit'}), seed {config['seed']}, "
+        f"{weights / 1e6:.2f} M parameters, {model.head.out_features} symbols\n{sizes}\n"
+        f"one output frame every {1000 * model.frame_shift:.0f} ms, batches of {config['data']['batch_frames']} frames\n"
+        f"configuration: {run_dir / 'config.yaml'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@torch.inference_mode()
+def _fit_normalization(model: CTCModel, dataset: LineDataset) -> None:
+    """Measure global normalisation on the first training lines, in an order by length."""
+    if model.normalize.kind != "global":
+        return
+    samples = dataset.plan(0)[:NORMALIZED]
+    from seqlab.batch import collate
+
+    for indices in cut_batches(samples.argsort().tolist(), samples, 60 * model.sample_rate, 64):
+        batch = collate([dataset[i] for i in indices])
+        model.normalize.update(*model.features(batch.signal, batch.lengths))
+    model.normalize.finish()

@@ -1,0 +1,122 @@
+"""seqlab transcribe: audio files to text."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from seqlab.errors import DataError
+from seqlab.media import read_audio
+from seqlab.outputs import json_lines, txt
+from seqlab.outputs.transcript import Transcript
+from seqlab.recognizer import Recognizer
+
+SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".sph", ".m4a", ".mp4", ".webm"}
+BATCH_SECONDS = 60.0
+FORMATS = {"txt": txt, "json": json_lines}
+
+
+def find_files(paths: Sequence[str]) -> list[Path]:
+    """Return files as given and the audio files of folders, searched to any depth, in order of name.
+
+    Raises:
+        DataError: a folder holds no audio file.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not inside:
+                raise DataError(f"folder {path} holds no audio file ({', '.join(sorted(SUFFIXES))})")
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def transcribe(
+    model: str,
+    paths: Sequence[str],
+    console: Console,
+    form: Literal["txt", "json"] = "txt",
+    out: str | None = None,
+    out_dir: str | None = None,
+    threads: int = 1,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> list[str]:
+    """Transcribe files and folders; returns a message for every file that failed.
+
+    Args:
+        model: run folder or checkpoint.
+        paths: audio files and folders.
+        console: for progress and messages, not for transcripts.
+        form: format of the output.
+        out: one file for all transcripts; nothing or "-" is standard output.
+        out_dir: folder for one file per recording instead.
+        threads: CPU threads.
+        device: auto, cpu or cuda.
+    """
+    torch.set_num_threads(threads)
+    files = find_files(paths)
+    recognizer = Recognizer.load(model, device)
+    failed: list[str] = []
+    done: list[Transcript] = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("transcribing", total=len(files))
+        for path, transcript in _each(recognizer, files, failed):
+            progress.advance(task)
+            if transcript is None:
+                console.print(f"failed: {failed[-1]}", highlight=False, markup=False, soft_wrap=True)
+            elif out_dir:
+                FORMATS[form].write(_target(Path(out_dir), path, files, form), [transcript])
+            elif out and out != "-":
+                done.append(transcript)
+            else:
+                for line in FORMATS[form].to_lines([transcript]):
+                    prefix = f"{path}\t" if form == "txt" and len(files) > 1 else ""
+                    sys.stdout.write(f"{prefix}{line}\n")
+                sys.stdout.flush()
+    if out and out != "-" and not out_dir and done:
+        if form == "txt" and len(files) > 1:
+            txt.write_lines(out, (f"{t.source}\t{' '.join(t.text.split())}" for t in done))
+        else:
+            FORMATS[form].write(out, done)
+    return failed
+
+
+def _target(folder: Path, path: Path, files: Sequence[Path], form: str) -> Path:
+    """Name the output of a recording: its stem, or its whole name where two stems are the same."""
+    twins = sum(other.stem == path.stem for other in files) > 1
+    name = f"{path.parent.name}_{path.name}" if twins else path.stem
+    return folder / f"{name}.{form}"
+
+
+def _each(
+    recognizer: Recognizer, files: Sequence[Path], failed: list[str]
+) -> Iterator[tuple[Path, Transcript | None]]:
+    """Yield every file with its transcript, in order; files are read and recognised a batch at a time."""
+    rate = recognizer.model.sample_rate
+    batch: list[tuple[Path, object]] = []
+    seconds = 0.0
+    for index, path in enumerate(files):
+        try:
+            audio = read_audio(path, rate)[0]
+            batch.append((path, audio))
+            seconds += len(audio) / rate
+        except (DataError, OSError) as error:
+            batch.append((path, str(error)))
+        if seconds >= BATCH_SECONDS or index == len(files) - 1:
+            signals = {i: a for i, (_, a) in enumerate(batch) if not isinstance(a, str)}
+            texts = recognizer.transcribe_signals(
+                list(signals.values()), [str(batch[i][0]) for i in signals]  # type: ignore[arg-type]
+            )
+            answers = dict(zip(signals, texts, strict=True))
+            for i, (name, content) in enumerate(batch):
+                if isinstance(content, str):
+                    failed.append(content if str(name) in content else f"{name}: {content}")
+                yield name, answers.get(i)
+            batch, seconds = [], 0.0

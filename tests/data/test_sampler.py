@@ -1,0 +1,73 @@
+"""Batches: budget, padding, order, ranks, resume."""
+
+import numpy as np
+import pytest
+
+from seqlab.data.sampler import BucketBatches, cut_batches
+from seqlab.errors import DataError
+
+
+def lengths(count: int = 3000) -> np.ndarray:
+    return np.random.default_rng(0).integers(100, 1700, count)
+
+
+def test_batches_stay_within_the_budget() -> None:
+    frames = np.array([5, 5, 6, 20, 3])
+    batches = cut_batches([4, 0, 1, 2, 3], frames, batch_frames=15, max_lines=10)
+    assert batches == [[4, 0, 1], [2], [3]]  # 3 x 5 = 15 fits, 4 x 6 does not; 20 is longer than the budget
+
+
+def test_batches_hold_at_most_max_lines() -> None:
+    assert cut_batches(range(5), np.ones(5, dtype=int), 1000, 2) == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize(("count", "budget"), [(2000, 3000), (28539, 20000)])
+def test_every_line_once_and_padding_small(count: int, budget: int) -> None:
+    frames = lengths(count)
+    sampler = BucketBatches(frames, budget)
+    assert sorted(i for batch in sampler for i in batch) == list(range(len(frames)))
+    assert all(len(b) * frames[b].max() <= budget for b in sampler)
+    padded = sum(len(b) * frames[b].max() for b in sampler)
+    assert 1 - frames.sum() / padded <= 0.02
+    assert sampler.padding == pytest.approx(1 - frames.sum() / padded)
+
+
+def test_epochs_differ_and_repeat_by_seed() -> None:
+    frames = lengths(500)
+    first = list(BucketBatches(frames, 3000, seed=1, epoch=0))
+    assert first == list(BucketBatches(frames, 3000, seed=1, epoch=0))
+    second = list(BucketBatches(frames, 3000, seed=1, epoch=1))
+    assert first != second
+    assert {tuple(sorted(b)) for b in first} != {tuple(sorted(b)) for b in second}
+    assert first != list(BucketBatches(frames, 3000, seed=2, epoch=0))
+
+
+def test_resume_goes_on_where_the_epoch_stopped() -> None:
+    frames = lengths(500)
+    whole = BucketBatches(frames, 3000, epoch=3)
+    rest = BucketBatches(frames, 3000, epoch=3, start=7)
+    assert list(rest) == list(whole)[7:]
+    assert len(rest) == len(whole)
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_ranks_share_the_lines_evenly(world: int) -> None:
+    frames = lengths(10000)
+    ranks = [list(BucketBatches(frames, 3000, rank=r, world=world)) for r in range(world)]
+    assert len({len(batches) for batches in ranks}) == 1
+    seen = [i for batches in ranks for batch in batches for i in batch]
+    assert set(seen) == set(range(len(frames)))
+    assert len(seen) - len(frames) <= (world - 1) * max(len(b) for b in ranks[0])
+    for step in zip(*ranks, strict=True):
+        longest = [frames[b].max() for b in step]
+        assert max(longest) <= 1.1 * min(longest) + 20  # one step, one length
+
+
+def test_validation_keeps_order_by_length() -> None:
+    frames = np.array([3, 1, 2])
+    assert list(BucketBatches(frames, 2, shuffle=False)) == [[1], [2], [0]]
+
+
+def test_no_lines_is_an_error() -> None:
+    with pytest.raises(DataError, match="no lines"):
+        BucketBatches(np.array([], dtype=int), 100)
