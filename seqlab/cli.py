@@ -106,8 +106,12 @@ def _transcribe(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("seqlab transcribe", description="Transcribe audio files and folders.")
     parser.add_argument("model", metavar="MODEL", help="run folder (its best checkpoint is taken) or a checkpoint")
     parser.add_argument("files", metavar="FILE", nargs="+", help="audio file, or folder searched to any depth")
-    parser.add_argument("-f", "--format", choices=["txt", "json"], default="txt", help="json has word times (default txt)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write all transcripts to one file (default: print them)")
+    parser.add_argument(
+        "-f", "--format", choices=["txt", "json"], default="txt", help="json has word times (default txt)"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write all transcripts to one file (default: print them)"
+    )
     parser.add_argument("-d", "--output-dir", metavar="DIR", help="write one file per recording into this folder")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -138,11 +142,20 @@ def _doctor(arguments: Sequence[str]) -> int:
         epilog="exit status 1 when a line is unusable",
     )
     parser.add_argument("manifests", metavar="MANIFEST", nargs="*", help="the first is the training part")
-    parser.add_argument("-m", "--model", metavar="RUN", help="hold the lines to this trained model's alphabet and frames")
     parser.add_argument(
-        "-s", "--override", metavar="KEY=VALUE", action="append", default=[], help="setting of seqlab train, e.g. stem.factor=2"
+        "-m", "--model", metavar="RUN", help="hold the lines to this trained model's alphabet and frames"
     )
-    parser.add_argument("-o", "--output", metavar="FILE", default="doctor.jsonl", help="the whole list (default %(default)s)")
+    parser.add_argument(
+        "-s",
+        "--override",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="setting of seqlab train, e.g. stem.factor=2",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="doctor.jsonl", help="the whole list (default %(default)s)"
+    )
     given = parser.parse_args(arguments)
     from seqlab.verbs.doctor import doctor
 
@@ -202,6 +215,7 @@ def _main(given: list[str]) -> int:
 
         near = difflib.get_close_matches(given[0], VERBS, n=1)
         raise UserError(
-            f"unknown command {given[0]!r}" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(VERBS)}")
+            f"unknown command {given[0]!r}"
+            + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(VERBS)}")
         )
     return VERBS[given[0]](given[1:])

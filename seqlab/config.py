@@ -141,8 +141,10 @@ def type_fault(value: Any, annotation: Any) -> str | None:
 
 
 def _type_name(annotation: Any) -> str:
-    return getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation).replace(
-        "typing.", ""
+    return (
+        getattr(annotation, "__name__", None)
+        if isinstance(annotation, type)
+        else str(annotation).replace("typing.", "")
     )  # type: ignore[return-value]
 
 
@@ -238,11 +240,11 @@ def _build_nested(value: Any) -> Any:
     return value
 
 
-def load_yaml(path: str | os.PathLike[str]) -> Config:
+def load_yaml(path: str | os.PathLike[str], resolve: bool = True) -> Config:
     """Read a plain configuration file, such as a run folder's config.yaml."""
     from omegaconf import OmegaConf
 
-    config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    config = OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
     if not isinstance(config, dict):
         raise ConfigError(f"{path}: not a configuration")
     return typing.cast(Config, config)
@@ -284,7 +286,12 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             loader: ConfigLoader = GlobalHydra.instance().config_loader()
-            parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+            parsed = []
+            for text in overrides:
+                try:
+                    parsed += OverridesParser.create(config_loader=loader).parse_overrides([text])
+                except HydraException as error:
+                    raise ConfigError(f"setting {text!r} is not KEY=VALUE: {str(error).splitlines()[0]}") from None
             groups = {str(g) for g in _groups(conf_dir())}
             choices = [o for o in parsed if o.get_key_element().strip("+~") in groups or o.key_or_group == "hydra"]
             plain = [o for o in parsed if o not in choices and not o.is_hydra_override()]
@@ -310,7 +317,10 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
             if missing:
                 raise ConfigError(format_faults([f for _, f in faults], files))
             config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
-            texts = [f for _, f in faults] + [f for p, n in _nodes(config) for f in node_faults(p, n)]
+            known = _top_keys(verb)
+            unknown = [k for k in config if k not in known]
+            texts = [f for _, f in faults] + [f"{k}: unknown key{_did_you_mean(k, known)}" for k in unknown]
+            texts += [f for p, n in _nodes(config) for f in node_faults(p, n)]
             if texts:
                 raise ConfigError(format_faults(texts, files))
             return config
@@ -318,6 +328,15 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
         raise ConfigError(_first_lines(error)) from None
     finally:
         GlobalHydra.instance().clear()
+
+
+def _top_keys(verb: str) -> list[str]:
+    """Return the keys that the top YAML of a verb has: its own and those of its groups."""
+    top = load_yaml(conf_dir() / f"{verb}.yaml", resolve=False)
+    groups = [
+        str(key).removeprefix("optional ") for entry in top.get("defaults", []) if entry != "_self_" for key in entry
+    ]
+    return [str(k) for k in top if k not in ("defaults", "hydra")] + groups
 
 
 def _first_lines(error: Exception) -> str:
@@ -350,7 +369,7 @@ def _override_faults(base: Any, overrides: Sequence[Any]) -> list[tuple[str, str
         for part in str(override.key_or_group).split("."):
             if not OmegaConf.is_dict(node):
                 break
-            if part not in node:
+            if part not in list(node.keys()):  # "in" would deny keys whose value is missing
                 key = ".".join([*walked, part])
                 known = [str(k) for k in node if k not in ("_target_", "hydra")]
                 faults.append((str(override.key_or_group), f"{key}: unknown key{_did_you_mean(part, known)}"))
@@ -417,7 +436,18 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
 def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     """Separate Hydra's overrides from its options; returns the overrides and --config-dir."""
     overrides, config_dir, takes_value = [], None, False
-    with_value = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
+    with_value = (
+        "--config-dir",
+        "-cd",
+        "--config-name",
+        "-cn",
+        "--config-path",
+        "-cp",
+        "--cfg",
+        "-c",
+        "--package",
+        "-p",
+    )
     previous = ""
     for argument in arguments:
         if takes_value:

@@ -24,6 +24,7 @@ from seqlab.model import CTCModel
 logger = logging.getLogger(__name__)
 
 Severity = Literal["error", "warning"]
+TRAINED = ("train", "rejoin_from")  # parts that are trained on; faults of others are warnings
 SHOWN = 5  # lines named per kind of fault in the summary
 
 CLIPPED_SHARE = 0.001  # of samples at full scale
@@ -104,7 +105,7 @@ def examine(
     """Examine the lines of all splits; sets ``duration_s`` of lines to what their files hold.
 
     Args:
-        splits: lines by name; the split "train" is held to the alphabet, the others are only warned about.
+        splits: lines by name; "train" and "rejoin_from" are held to the alphabet, the others are only warned about.
         tokenizer: with its alphabet.
         model: tells rate, frames and stride; its weights do not matter.
         listen: lines per split whose audio is decoded (clipping, silence, broken data); null listens to all.
@@ -141,7 +142,7 @@ def _fault(split: str, line: Line, kind: str, severity: Severity, message: str) 
 
 def _text_faults(split: str, line: Line, tokenizer: Any) -> list[Fault]:
     text = tokenizer.normalize(line.text)
-    training: Severity = "error" if split == "train" else "warning"
+    training: Severity = "error" if split in TRAINED else "warning"
     if not text:
         return [_fault(split, line, "empty text", training, "the transcript is empty; write it or remove the line")]
     unknown = tokenizer.unknown(text)
@@ -191,7 +192,7 @@ def _frame_faults(split: str, line: Line, tokenizer: Any, model: CTCModel) -> li
     cure = f"a stem stride of {stride} would do" if stride else "too short for its text at any stride: wrong text?"
     repeats = needed - len(labels) if labels else 0
     message = f"{len(labels)} labels with {repeats} repeats need {needed} frames, got {frames}; {cure}"
-    return [_fault(split, line, "too few frames", "error" if split == "train" else "warning", message)]
+    return [_fault(split, line, "too few frames", "error" if split in TRAINED else "warning", message)]
 
 
 def _largest_stride(samples: torch.Tensor, needed: int, model: CTCModel) -> int:
@@ -235,14 +236,12 @@ def _outliers(split: str, lines: Sequence[Line]) -> list[Fault]:
 
 
 def _shared(splits: Mapping[str, Sequence[Line]]) -> list[Fault]:
-    """Warn of ids and files that stand in the training split and in another."""
-    if "train" not in splits:
-        return []
-    ids = {line.id for line in splits["train"]}
-    files = {str(path) for line in splits["train"] for path in line.files}
+    """Warn of ids and files that stand in a part that is trained on and in another."""
+    ids = {line.id for line in splits.get("train", [])}
+    files = {str(path) for split in TRAINED for line in splits.get(split, []) for path in line.files}
     faults = []
     for split, lines in splits.items():
-        if split == "train":
+        if split in TRAINED:
             continue
         for line in lines:
             if shared := [str(p) for p in line.files if str(p) in files]:
@@ -254,9 +253,7 @@ def _shared(splits: Mapping[str, Sequence[Line]]) -> list[Fault]:
     return faults
 
 
-def _advice(
-    diagnosis: Diagnosis, splits: Mapping[str, Sequence[Line]], tokenizer: Any, model: CTCModel
-) -> list[str]:
+def _advice(diagnosis: Diagnosis, splits: Mapping[str, Sequence[Line]], tokenizer: Any, model: CTCModel) -> list[str]:
     kinds = Counter(f.kind for f in diagnosis.faults)
     advice = []
     if kinds["too few frames"]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.errors import DataError
+from seqlab.files import write_lines
 
 MAX_FAULTS = 20  # faults named in one message; the rest is counted
 
@@ -76,7 +77,7 @@ def _parse(raw: str, root: Path, where: str) -> Line:
     except ValueError as error:
         raise DataError(f"not JSON ({error})") from None
     if not isinstance(row, dict):
-        raise DataError("a line must be a JSON object like {\"id\": ..., \"audio\": ..., \"text\": ...}")
+        raise DataError('a line must be a JSON object like {"id": ..., "audio": ..., "text": ...}')
     for key in ("id", "text"):
         if key not in row:
             raise DataError(f'field "{key}" is missing')
@@ -166,16 +167,6 @@ def line_to_row(line: Line) -> dict[str, Any]:
 
 
 def write_manifest(path: str | os.PathLike[str], lines: Iterable[Line]) -> int:
-    """Write lines to a manifest, whole or not at all (a temporary file is renamed). Returns the number of lines."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    count = 0
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            for count, line in enumerate(lines, 1):
-                file.write(json.dumps(line_to_row(line), ensure_ascii=False) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
+    """Write lines to a manifest, whole or not at all. Returns the number of lines."""
+    rows = (json.dumps(line_to_row(line), ensure_ascii=False) for line in lines)
+    return write_lines(path, rows)

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -28,6 +28,7 @@ from seqlab.manifest import Line
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 100, 1_000_000  # Hz
 MAX_DURATION = 24 * 3600.0  # seconds; a few kB of FLAC can claim, and truly decode to, years of silence
+MAX_SAMPLE = 2.0**31  # float files written at the scale of integers pass, numbers that overflow in features don't
 _BLOCK = 65536  # samples decoded at a time
 _UNKNOWN_LENGTH = 2**40  # samples; a header that cannot know the length (a stream) is reported as a huge number
 _READS = "WAV, FLAC, OGG, MP3, AIFF, AU, CAF and NIST SPHERE"
@@ -218,24 +219,25 @@ def _open(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
             _check_container(raw, head, path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    with tempfile.TemporaryDirectory(prefix="seqlab-") as folder:
+    with ExitStack() as stack:
         try:
             file = _ForwardFile(os.fspath(path))
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:  # TypeError: headerless .raw
-            file = _ForwardFile(_convert(path, Path(folder), head, str(getattr(error, "error_string", error))))
-        with file:
-            if not 1 <= file.channels <= MAX_CHANNELS:
-                raise DataError(f"{path}: {file.channels} channels; 1 to {MAX_CHANNELS} are read. Is the file damaged?")
-            if not MIN_RATE <= file.samplerate <= MAX_RATE:
-                raise DataError(
-                    f"{path}: a sample rate of {file.samplerate} Hz; rates from {MIN_RATE} to {MAX_RATE} Hz are read. "
-                    "Write the file again with its true rate"
-                )
-            if file.frames <= 0:
-                raise DataError(
-                    f"{path} holds no samples: the recording is empty, was never finished, or is cut off; drop the file"
-                )
-            yield file
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqlab-")))
+            file = _ForwardFile(_convert(path, folder, head, _reason(error)))
+        stack.enter_context(file)
+        if not 1 <= file.channels <= MAX_CHANNELS:
+            raise DataError(f"{path}: {file.channels} channels; 1 to {MAX_CHANNELS} are read. Is the file damaged?")
+        if not MIN_RATE <= file.samplerate <= MAX_RATE:
+            raise DataError(
+                f"{path}: a sample rate of {file.samplerate} Hz; rates from {MIN_RATE} to {MAX_RATE} Hz are read. "
+                "Write the file again with its true rate"
+            )
+        if file.frames <= 0:
+            raise DataError(
+                f"{path} holds no samples: the recording is empty, was never finished, or is cut off; drop the file"
+            )
+        yield file
 
 
 def _check_container(raw: IO[bytes], head: bytes, path: str | os.PathLike[str]) -> None:
@@ -246,7 +248,7 @@ def _check_container(raw: IO[bytes], head: bytes, path: str | os.PathLike[str]) 
     if head.startswith(b"version https://git-lfs"):
         raise DataError(f"{path} is a Git LFS pointer, not audio; run 'git lfs pull' where it comes from")
     if not head.startswith((b"NIST_1A", b"fLaC")) and not any(c < 9 or 13 < c < 32 or c == 127 for c in head[:512]):
-        start = head[:40].decode("utf-8", "replace")
+        start = " ".join(head[:40].decode("utf-8", "replace").split())
         raise DataError(f"{path} is text, not audio (it begins {start!r}); give an audio file ({_READS})")
     missing = 0
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
@@ -298,16 +300,23 @@ def _mono_blocks(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> Ite
         try:
             block = file.read(out=buffer)
         except soundfile.LibsndfileError as error:
+            begin, whole = count / file.samplerate, file.frames / file.samplerate
+            of = f"of {whole:.1f} s " if file.frames < _UNKNOWN_LENGTH else ""
             raise DataError(
-                f"{path} is damaged: decoding stopped after {count / file.samplerate:.2f} s ({error.error_string}); "
-                "copy the file again or drop the line"
+                f"{path} is cut off or damaged: decoding {of}failed in the block that begins at {begin:.1f} s "
+                f"({_reason(error)}); copy the file again or drop the line"
             ) from None
         if not len(block):
             return
-        mono = block.mean(axis=1, dtype=np.float32) if file.channels > 1 else block[:, 0].copy()
-        if not np.isfinite(mono).all():
-            at = (count + int(np.argmin(np.isfinite(mono)))) / file.samplerate
-            raise DataError(f"{path} holds NaN or infinity at {at:.2f} s; write it again with samples in [-1, 1]")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mono = block.mean(axis=1, dtype=np.float32) if file.channels > 1 else block[:, 0].copy()
+            sane = np.abs(mono) <= MAX_SAMPLE  # False for NaN
+        if not sane.all():
+            at = int(np.argmin(sane))
+            raise DataError(
+                f"{path} holds a sample of {mono[at]:g} at {(count + at) / file.samplerate:.2f} s; write it again with "
+                "samples in [-1, 1]"
+            )
         count += len(block)
         if count > MAX_DURATION * file.samplerate:
             raise DataError(f"{path} is longer than {MAX_DURATION / 3600:.0f} h; cut it into pieces")
@@ -326,6 +335,12 @@ def _check_complete(file: soundfile.SoundFile, path: str | os.PathLike[str], cou
         )
 
 
+def _reason(error: Exception) -> str:
+    """What libsndfile said, without its ornaments."""
+    said = str(getattr(error, "error_string", error)).removeprefix("Error :").strip(" .")
+    return said[:1].lower() + said[1:] or "unknown format"
+
+
 def _convert(path: str | os.PathLike[str], folder: Path, head: bytes, reason: str) -> str:
     """Decode with ffmpeg what soundfile cannot read; returns a WAV in folder."""
     if head.startswith(b"fLaC"):  # soundfile knows every FLAC, and ffmpeg would take a damaged one without a word
@@ -333,7 +348,7 @@ def _convert(path: str | os.PathLike[str], folder: Path, head: bytes, reason: st
     program = shutil.which("ffmpeg")
     if program is None:
         raise DataError(
-            f"{path} cannot be read as audio ({reason or 'unknown format'}): it is damaged, or of a format other than "
+            f"{path} cannot be read as audio ({reason}): it is damaged, or of a format other than "
             f"{_READS}. For other formats install the program ffmpeg, or convert the file to WAV"
         )
     target = folder / "audio.wav"

@@ -1,8 +1,8 @@
 """Recognizer: a trained model for applications.
 
-    from seqlab import Recognizer
-    recognizer = Recognizer.load("runs/spoken_digits")
-    print(recognizer.transcribe("a.wav").text)
+from seqlab import Recognizer
+recognizer = Recognizer.load("runs/spoken_digits")
+print(recognizer.transcribe("a.wav").text)
 """
 
 import math

@@ -17,10 +17,11 @@ from seqlab.scoring import Counts, char_counts, word_counts
 
 logger = logging.getLogger(__name__)
 
+ALL_BLANK_PATIENCE = 3  # validations that may be all blank before causes are listed
 ALL_BLANK_HELP = (
-    "the output is all blank. That is normal in the first epochs of CTC; if it stays so: try a higher or lower learning "
-    "rate (optimizer.lr), longer warm-up (schedule.warmup), fewer masks (augment=none), global normalisation "
-    "(normalize=global), a smaller stem stride, and look at doctor's list: wrong case, wrong language or swapped "
+    "the output is still all blank. Try a higher or lower learning rate (optimizer.lr), a longer warm-up "
+    "(schedule.warmup), smaller batches (data.batch_frames), fewer masks (augment=none), global normalisation "
+    "(normalize=global) or a smaller stem stride, and look at the doctor's list: wrong case, wrong language and swapped "
     "transcripts look like this too"
 )
 
@@ -54,6 +55,7 @@ class CTCTask(LightningModule):
         self._batch_ids: list[str] = []
         self._sums: dict[str, Any] = {}
         self.progress = 0.0
+        self.all_blank = 0  # validations in a row without a symbol
 
     # ---- training
 
@@ -188,8 +190,11 @@ class CTCTask(LightningModule):
         if self.trainer.sanity_checking:
             return
         self.schedule.epoch_end(characters.rate)
-        if blank > 0.999:
-            logger.warning("epoch %d: %s", self.current_epoch, ALL_BLANK_HELP)
+        self.all_blank = self.all_blank + 1 if blank > 0.999 else 0
+        if self.all_blank == 1:
+            logger.warning("the output is all blank: normal in the first epochs of CTC")
+        elif self.all_blank > ALL_BLANK_PATIENCE:
+            logger.warning(ALL_BLANK_HELP)
 
     def _all_ranks(self, sums: dict[str, Any]) -> dict[str, Any]:
         if self.trainer.world_size == 1:

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,22 +82,45 @@ def small_settings(corpus: Path) -> list[str]:
     ]
 
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+@dataclass
+class Done:
+    """What a run of the command line left: its exit status and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
 
 
 @pytest.fixture
-def seqlab(tmp_path: Path) -> Run:
-    """Return a function that runs the command line in an empty folder, as a user would."""
+def seqlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs the command line in an empty folder, within this process."""
+    from seqlab.cli import main
 
-    def run(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> Done:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(a) for a in arguments])
+        return Done(int(stop.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def seqlab_process(tmp_path: Path) -> Run:
+    """Return a function that runs the command line in an empty folder, in a process of its own."""
+
+    def run(*arguments: object, **options: Any) -> Done:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-        settings: dict[str, object] = {"cwd": tmp_path, "env": environment, "timeout": 300} | options
-        return subprocess.run(
-            [sys.executable, "-m", "seqlab", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            **settings,  # type: ignore[call-overload]
-        )
+        command = [sys.executable, "-m", "seqlab", *map(str, arguments)]
+        settings: dict[str, Any] = {"cwd": tmp_path, "env": environment, "timeout": 300} | options
+        done = subprocess.run(command, capture_output=True, text=True, **settings)
+        return Done(done.returncode, done.stdout, done.stderr)
 
     return run
 

@@ -19,7 +19,15 @@ def write(path: Path, *rows: object) -> Path:
 def test_reads_audio_and_parts(tmp_path: Path) -> None:
     path = write(
         tmp_path / "m.jsonl",
-        {"id": "1", "audio": "x/a.wav", "text": "Grüße", "speaker": "s", "sample_rate": 8000, "duration_s": 1.5, "n": 3},
+        {
+            "id": "1",
+            "audio": "x/a.wav",
+            "text": "Grüße",
+            "speaker": "s",
+            "sample_rate": 8000,
+            "duration_s": 1.5,
+            "n": 3,
+        },
         {"id": "2", "parts": ["a.flac", "b.flac"], "silence_ms": [10, 20, 30], "text": "a b"},
         {"id": "3", "parts": ["a.flac"], "text": ""},
     )

@@ -34,7 +34,10 @@ def find_root(root: str | os.PathLike[str] | None, corpus: str, layout: str) -> 
         FileNotFoundError: there is no such folder.
     """
     if root is None:
-        raise DataError(f"{corpus} needs root=<folder of the corpus>. {layout}")
+        raise DataError(
+            f"{corpus} needs the folder of the corpus, corpus.prepare.root=... on the command line, root in Python. "
+            f"{layout}"
+        )
     path = Path(root).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"{corpus}: folder {path} not found. {layout}")
@@ -99,13 +102,8 @@ def some(names: Sequence[object], limit: int = 5) -> str:
 
 
 def write_manifests(out: Path, manifests: Mapping[str, Sequence[Line]]) -> dict[str, Path]:
-    """Write <out>/<name>.jsonl for each name that has lines; returns their paths and logs lines and hours."""
-    written = {}
-    for name, lines in manifests.items():
-        if lines:
-            written[name] = out / f"{name}.jsonl"
-            write_manifest(written[name], lines)
-            seconds = sum(line.duration_s or 0.0 for line in lines)
-            speakers = len({line.speaker for line in lines})
-            _log.info("%s: %d lines, %.2f h, %d speaker(s)", written[name], len(lines), seconds / 3600, speakers)
+    """Write <out>/<name>.jsonl for each name that has lines; returns their paths."""
+    written = {name: out / f"{name}.jsonl" for name, lines in manifests.items() if lines}
+    for name, path in written.items():
+        write_manifest(path, manifests[name])
     return written

@@ -21,6 +21,7 @@ dev results. train-clean-100 against 960 hours of training: say which.
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from seqlab.corpora._common import find_root, manifest_path, read_headers, some, write_manifests
 from seqlab.errors import DataError, UserError
@@ -48,12 +49,12 @@ def prepare(
     root: str | None,
     out: str,
     subsets: Mapping[str, str | Sequence[str]] | Sequence[str] | None = None,
-    case: str = "upper",
+    case: Literal["upper", "lower"] = "upper",
 ) -> dict[str, Path]:
     """Write one manifest per split.
 
     Args:
-        root: the folder LibriSpeech, its parent, or one subset folder.
+        root: the folder LibriSpeech, its parent, or one subset folder, which then is all that is read.
         out: folder of the manifests.
         subsets: which subsets make which split, {"train": ["train-clean-100"], "dev": "dev-clean"}; a plain list picks
             subsets and leaves them in their usual splits; None takes all there are.
@@ -70,8 +71,7 @@ def prepare(
     if case not in ("upper", "lower"):
         raise UserError(f"case must be upper or lower, got {case!r}")
     splits = _splits(subsets)
-    folder = _tree(find_root(root, "librispeech", _LAYOUT))
-    present = [name for name in SUBSETS if (folder / name).is_dir()]
+    folder, present = _tree(find_root(root, "librispeech", _LAYOUT))
     if absent := [name for names in splits.values() for name in names if name not in present]:
         if subsets is not None:
             raise DataError(f"librispeech: {', '.join(absent)} not in {folder}; there is {', '.join(present)}")
@@ -107,11 +107,14 @@ def _splits(subsets: Mapping[str, str | Sequence[str]] | Sequence[str] | None) -
     return splits
 
 
-def _tree(root: Path) -> Path:
-    """Find the folder that holds the subsets."""
-    for folder in (root, root / "LibriSpeech", root.absolute().parent if root.absolute().name in SUBSETS else root):
-        if any((folder / name).is_dir() for name in SUBSETS):
-            return folder
+def _tree(root: Path) -> tuple[Path, list[str]]:
+    """Find the folder that holds the subsets, and the subsets that count."""
+    root = root.absolute()
+    if root.name in SUBSETS:
+        return root.parent, [root.name]
+    for folder in (root, root / "LibriSpeech"):
+        if present := [name for name in SUBSETS if (folder / name).is_dir()]:
+            return folder, present
     raise DataError(f"librispeech: no subset folder in {root}. {_LAYOUT}")
 
 

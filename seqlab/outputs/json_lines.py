@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from seqlab.outputs.files import write_lines
+from seqlab.files import write_lines
 from seqlab.outputs.transcript import Transcript
 
 

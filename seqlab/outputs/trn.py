@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from seqlab.outputs.files import write_lines
+from seqlab.files import write_lines
 
 UNKNOWN_SPEAKER = "unknown"
 _FULL_WIDTH = {ord(sign): ord(sign) + 0xFEE0 for sign in "{}*;\\@"}

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 
-from seqlab.outputs.files import write_lines
+from seqlab.files import write_lines
 from seqlab.outputs.transcript import Transcript
 
 

@@ -28,6 +28,9 @@ def render_page(evaluation: Evaluation, score: Score) -> str:
     rows = evaluation.rows
     speakers = by_speaker(rows, score)
     charts, trouble = _charts(evaluation)
+    by_words = aligned_by_words(score)
+    words = confusions((row.reference.split(), row.hypothesis.split()) for row in rows)
+    characters = confusions((row.reference.strip(), row.hypothesis.strip()) for row in rows)
     return template.render(
         evaluation=evaluation,
         score=score,
@@ -36,15 +39,12 @@ def render_page(evaluation: Evaluation, score: Score) -> str:
             ("CER", "characters", score.cer, score.cer_interval),
             ("CER without spaces", "characters", score.cer_no_spaces, score.cer_no_spaces_interval),
         ],
-        confusions={
-            "words": confusions((row.reference.split(), row.hypothesis.split()) for row in rows),
-            "characters": confusions((row.reference.strip(), row.hypothesis.strip()) for row in rows),
-        },
+        confusions=({"words": words} if by_words else {}) | {"characters": characters},
         speakers=speakers[:SPEAKERS],
         speaker_count=len(speakers),
         worst=worst_lines(rows, score),
         wrong_lines=sum(bool(line.characters.errors) for line in score.per_line),
-        by_words=aligned_by_words(score),
+        by_words=by_words,
         marks=MARKS,
         charts=[(chart.title, Markup(chart.svg), chart.notes) for chart in charts],  # ElementTree has escaped the SVG
         trouble=trouble,
@@ -61,8 +61,9 @@ def _charts(evaluation: Evaluation) -> tuple[list[Chart], str | None]:
     try:
         charts = draw_charts(read_metrics(evaluation.metrics_csv))
     except (OSError, ValueError) as error:
-        log.warning("no training curves in the report: %s: %s", evaluation.metrics_csv, error)
-        return [], f"{evaluation.metrics_csv} could not be used: {error}"
+        reason = error.strerror if isinstance(error, OSError) else error
+        log.warning("no training curves in the report: %s: %s", evaluation.metrics_csv, reason)
+        return [], f"{evaluation.metrics_csv} could not be used: {reason}."
     return charts, None if charts else f"{evaluation.metrics_csv} holds none of the metrics that are drawn."
 
 

@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from seqlab.errors import DataError
+from seqlab.files import atomic_write
 from seqlab.outputs import json_lines, trn
-from seqlab.outputs.files import atomic_write
 from seqlab.report.evaluation import Evaluation
 from seqlab.report.page import render_page
 from seqlab.report.record import to_json, to_record

@@ -1,5 +1,6 @@
 """Callbacks of a training run: checkpoints that survive a kill, and the progress display."""
 
+import io
 import os
 import time
 from datetime import timedelta
@@ -24,9 +25,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".part")
+        content = io.BytesIO()  # torch.save to a file on a full disk would hide the reason
+        torch.save(checkpoint, content)
         try:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -116,9 +116,9 @@ class Training:
             callbacks.append(EMAWeightAveraging(decay=self.ema))
         if self.early_stopping:
             callbacks.append(EarlyStopping("val/cer", patience=self.early_stopping, mode="min"))
-        for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", module="lightning.*", category=UserWarning)
+        warnings.filterwarnings("ignore", module="lightning.*")
         trainer = Trainer(
             accelerator=self.accelerator,
             devices=self.devices,

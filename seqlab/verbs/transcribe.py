@@ -95,9 +95,7 @@ def _target(folder: Path, path: Path, files: Sequence[Path], form: str) -> Path:
     return folder / f"{name}.{form}"
 
 
-def _each(
-    recognizer: Recognizer, files: Sequence[Path], failed: list[str]
-) -> Iterator[tuple[Path, Transcript | None]]:
+def _each(recognizer: Recognizer, files: Sequence[Path], failed: list[str]) -> Iterator[tuple[Path, Transcript | None]]:
     """Yield every file with its transcript, in order; files are read and recognised a batch at a time."""
     rate = recognizer.model.sample_rate
     batch: list[tuple[Path, object]] = []
@@ -112,7 +110,8 @@ def _each(
         if seconds >= BATCH_SECONDS or index == len(files) - 1:
             signals = {i: a for i, (_, a) in enumerate(batch) if not isinstance(a, str)}
             texts = recognizer.transcribe_signals(
-                list(signals.values()), [str(batch[i][0]) for i in signals]  # type: ignore[arg-type]
+                list(signals.values()),
+                [str(batch[i][0]) for i in signals],  # type: ignore[arg-type]
             )
             answers = dict(zip(signals, texts, strict=True))
             for i, (name, content) in enumerate(batch):

@@ -1,0 +1,1 @@
+"""Encoders: feature frames to states."""

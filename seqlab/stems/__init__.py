@@ -1,0 +1,1 @@
+"""Stems: feature frames to fewer frames."""

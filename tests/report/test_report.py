@@ -1,0 +1,289 @@
+import json
+import math
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import jiwer
+import pytest
+
+from seqlab.errors import DataError
+from seqlab.report import EvaluatedLine, Evaluation, write_report
+from seqlab.report.curves import draw_charts, read_metrics
+from seqlab.report.tables import by_speaker, confusions, visible, worst_lines
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</title><script>document.title='pwned'</script>",
+    '" onmouseover="alert(1)" x=\'',
+    "<img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }} {% raw %} &lt;b&gt;",
+    "</style></svg><!-- ]]>",
+]
+METRICS = """epoch,step,train/loss,train/lr,val/loss,val/cer,val/wer,val/blank
+0,0,300.0,0.001,,,,
+0,50,90.0,0.001,,,,
+0,99,,,80.0,0.9,1.0,0.99
+1,100,nan,0.001,,,,
+1,150,4.5,0.001,,,,
+1,199,,,6.0,0.25,0.5,0.75
+"""
+
+
+def evaluation(**changes):
+    rows = [
+        EvaluatedLine("a-1", "a", "one two three", "one too three", 1.5),
+        EvaluatedLine("a-2", "a", "four five", "four five", 1.0),
+        EvaluatedLine("b-1", "b", "six", "", 0.5),
+        EvaluatedLine("b-2", "b", "", "oh", 1.0),
+    ]
+    values = {"name": "test", "rows": rows, "seconds": 2.0, "decoder": "greedy"}
+    return Evaluation(**(values | changes))
+
+
+class Page(HTMLParser):
+    """Elements, attributes and text of a page, as a browser's parser would find them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.texts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.extend((tag, name, value) for name, value in attrs)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def page_of(tmp_path, **changes):
+    return write_report(tmp_path, evaluation(**changes))["report.html"].read_text(encoding="utf-8")
+
+
+def test_all_files_are_written_and_named(tmp_path):
+    paths = write_report(tmp_path / "report", evaluation())
+    assert set(paths) == {"report.json", "report.html", "ref.trn", "hyp.trn", "hypotheses.jsonl"}
+    assert sorted(p.name for p in (tmp_path / "report").iterdir()) == sorted(paths)
+    assert paths["ref.trn"].read_text() == "one two three (a-1)\nfour five (a-2)\nsix (b-1)\n (b-2)\n"
+    assert paths["hyp.trn"].read_text() == "one too three (a-1)\nfour five (a-2)\n (b-1)\noh (b-2)\n"
+    rows = [json.loads(line) for line in paths["hypotheses.jsonl"].read_text().splitlines()]
+    assert rows[0] == {
+        "id": "a-1",
+        "speaker": "a",
+        "reference": "one two three",
+        "hypothesis": "one too three",
+        "duration_s": 1.5,
+    }
+
+
+def test_json_holds_the_numbers_of_jiwer(tmp_path):
+    model = {"name": "blstm", "parameters": 12, "folder": tmp_path, "bad": math.nan}
+    data = [{"path": "test.jsonl", "sha256": "ab", "lines": 4}]
+    given = evaluation(model=model, data=data, rules=["lower case"])
+    record = json.loads(write_report(tmp_path, given)["report.json"].read_text(encoding="utf-8"))
+    references, hypotheses = [row.reference for row in given.rows], [row.hypothesis for row in given.rows]
+    assert (record["format"], record["format_version"], record["decoder"]) == ("seqlab-report", 1, "greedy")
+    assert record["scores"]["wer"]["rate"] == jiwer.wer(references, hypotheses) == 3 / 6
+    assert record["scores"]["cer"]["rate"] == jiwer.cer(references, hypotheses)
+    assert record["scores"]["exact_lines"] == 1
+    assert (record["seconds"], record["audio_seconds"], record["real_time_factor"]) == (2.0, 4.0, 0.5)
+    assert record["model"] == {"name": "blstm", "parameters": 12, "folder": str(tmp_path), "bad": None}
+    assert record["data"] == data
+    assert record["rules"][-1] == "lower case"
+    assert len(record["rules"]) > 1
+    assert [line["id"] for line in record["lines"]] == ["a-1", "a-2", "b-1", "b-2"]
+    first = record["lines"][0]
+    assert first["words"] == {"hits": 2, "substitutions": 1, "deletions": 0, "insertions": 0}
+    assert first["characters"] == {"hits": 12, "substitutions": 1, "deletions": 0, "insertions": 0}
+    assert first["cer"] == 1 / 13
+
+
+def test_unknown_duration_leaves_audio_and_real_time_factor_open(tmp_path):
+    given = evaluation()
+    given.rows[1].duration_s = None
+    record = json.loads(write_report(tmp_path, given)["report.json"].read_text())
+    assert record["audio_seconds"] is None
+    assert record["real_time_factor"] is None
+    assert "Real-time factor" not in (tmp_path / "report.html").read_text()
+
+
+def test_page_shows_the_headline(tmp_path):
+    text = " ".join(" ".join(Page(page_of(tmp_path)).texts).split())
+    assert "WER 50.00 %" in text
+    assert "3 of 6 words" in text
+    assert "greedy" in text
+    assert "0.5 (2 seconds of audio per second)" in text
+
+
+def test_page_needs_nothing_from_elsewhere_and_runs_nothing(tmp_path):
+    (tmp_path / "metrics.csv").write_text(METRICS)
+    page = Page(page_of(tmp_path, metrics_csv=tmp_path / "metrics.csv"))
+    assert not {"script", "link", "iframe", "object", "embed", "img", "form", "base", "a"} & set(page.tags)
+    assert not [
+        name for _, name, _ in page.attributes if name in ("src", "href", "srcset", "style") or name[:2] == "on"
+    ]
+    policy = next(value for _, name, value in page.attributes if name == "content" and "default-src" in value)
+    assert "default-src 'none'" in policy
+    assert "url(" not in (tmp_path / "report.html").read_text()
+
+
+def test_headers_have_a_scope_and_tables_a_caption(tmp_path):
+    page = Page(page_of(tmp_path, model={"name": "x"}, data=[{"path": "a", "lines": 1}]))
+    assert page.tags.count("th") == sum(tag == "th" and name == "scope" for tag, name, _ in page.attributes)
+    assert page.tags.count("table") == page.tags.count("caption") == 7
+    assert page.tags.count("h1") == 1
+
+
+def test_hostile_text_stays_text(tmp_path):
+    clean = Page(page_of(tmp_path / "clean", model={"k.v": "v"}, data=[{"path": "p", "sha256": "s"}], rules=["r"]))
+    for number, text in enumerate(HOSTILE):
+        rows = [EvaluatedLine(text, text, text, "x " + text, 1.0), EvaluatedLine("2", text, "b", text, 1.0)]
+        raw = page_of(
+            tmp_path / str(number),
+            name=text,
+            rows=rows,
+            model={text: text},
+            data=[{"path": text, "sha256": text}],
+            decoder=text,
+            rules=[text],
+        )
+        page = Page(raw)
+        assert set(page.tags) <= set(clean.tags)
+        assert {name for _, name, _ in page.attributes} <= {name for _, name, _ in clean.attributes}
+        assert page.tags.count("title") == 1
+        assert text in "".join(page.texts)
+
+
+def test_errors_are_marked_without_colour_too(tmp_path):
+    raw = page_of(tmp_path)
+    aligned = raw[raw.index('<ol class="worst">') :]
+    for operation, letter in (("sub", "S"), ("del", "D"), ("ins", "I")):
+        token = re.search(rf'<span class="token {operation}">.*?</span>\n', aligned, re.S).group()
+        assert f'<span class="kind">{letter}</span>' in token
+
+
+def test_right_to_left_lines_run_from_right_to_left(tmp_path):
+    # dir="auto" looks at the text of an element but not into <bdi>, so none may stand inside
+    raw = page_of(tmp_path, rows=[EvaluatedLine("1", None, "هذا خط", "هذا خت")])
+    aligned = raw[raw.index('<div class="aligned"') : raw.index("</ol>")]
+    assert 'dir="auto"' in aligned
+    assert "<bdi" not in aligned
+
+
+def test_evaluation_without_errors_or_speakers(tmp_path):
+    rows = [EvaluatedLine("1", None, "one", "one"), EvaluatedLine("2", None, "", "")]
+    raw = page_of(tmp_path, rows=rows, seconds=None, decoder="")
+    assert "Every line was recognised without an error." in raw
+    assert "Speakers" not in raw
+    assert "Training" not in raw
+
+
+def test_evaluation_with_empty_references_only(tmp_path):
+    raw = page_of(tmp_path, rows=[EvaluatedLine("1", "a", "", "a b")])
+    assert "200.00" in raw
+
+
+def test_no_line_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no line"):
+        write_report(tmp_path, evaluation(rows=[]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_confusions_by_hand():
+    pairs = [(["a", "b", "c"], ["a", "x", "c"]), (["b"], ["x"]), (["a"], []), ([], ["y"]), (["b", "c"], ["b", "d"])]
+    found = [(c.operation, c.reference, c.hypothesis, c.count) for c in confusions(pairs)]
+    assert found == [("sub", "b", "x", 2), ("sub", "c", "d", 1), ("del", "a", None, 1), ("ins", None, "y", 1)]
+
+
+def test_speakers_are_sums_of_counts():
+    given = evaluation()
+    given.rows.append(EvaluatedLine("x", None, "one", "two", 1.0))
+    rates = by_speaker(given.rows, given.score())
+    assert [(r.speaker, r.lines, r.words.errors, r.words.reference) for r in rates] == [("b", 2, 2, 1), ("a", 2, 1, 5)]
+
+
+def test_worst_lines_come_first_and_right_ones_not_at_all():
+    given = evaluation()
+    assert [line.row.id for line in worst_lines(given.rows, given.score())] == ["b-2", "b-1", "a-1"]
+    assert [line.row.id for line in worst_lines(given.rows, given.score(), top=1)] == ["b-2"]
+
+
+def test_lines_of_single_words_are_aligned_by_characters():
+    given = evaluation(rows=[EvaluatedLine("1", None, "日本語", "日木語")])
+    assert worst_lines(given.rows, given.score())[0].aligned == [
+        ("hit", "日", "日"),
+        ("sub", "本", "木"),
+        ("hit", "語", "語"),
+    ]
+
+
+def test_invisible_tokens_become_visible():
+    assert visible(" ") == "␣"
+    assert visible("\u00a0") == "U+00A0 NO-BREAK SPACE"
+    assert visible("\u0301") == "◌\u0301"
+    assert visible("\u202e") == "U+202E RIGHT-TO-LEFT OVERRIDE"
+    assert visible("word") == "word"
+
+
+def test_metrics_are_read_with_their_gaps(tmp_path):
+    (tmp_path / "metrics.csv").write_text(METRICS)
+    metrics = read_metrics(tmp_path / "metrics.csv")
+    assert metrics["train/loss"] == [(0, 300.0), (50, 90.0), (150, 4.5)]
+    assert metrics["val/cer"] == [(99, 0.9), (199, 0.25)]
+    charts = draw_charts(metrics)
+    assert [chart.title for chart in charts] == [
+        "Loss",
+        "Error rates on validation lines",
+        "Share of blank frames on validation lines",
+    ]
+    assert charts[1].notes == [
+        "val/cer: lowest at the end, 25 % at step 199",
+        "val/wer: lowest at the end, 50 % at step 199",
+    ]
+    assert "logarithmic" in charts[0].svg
+    assert "logarithmic" not in charts[1].svg
+
+
+def test_curve_points_lie_where_the_values_say():
+    svg = draw_charts({"val/blank": [(0, 0.2), (10, 0.4), (20, 1.0)]})[0].svg
+    points = re.search(r'polyline class="curve curve-1" points="([^"]*)"', svg).group(1)
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in points.split())
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
+    assert (y0 - y1) / (y0 - y2) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("points", [[(5, 0.3)], [(5, 0.3), (6, 0.3)], [(0, 0.0), (1, 1e-9)], [(0, -2.0), (9, 1e30)]])
+def test_odd_curves_are_drawn(points):
+    svg = draw_charts({"train/loss": points})[0].svg
+    assert "nan" not in svg
+    assert len(svg) < 9000
+
+
+def test_long_curves_are_thinned():
+    svg = draw_charts({"train/loss": [(n, 1 + n % 7) for n in range(100_000)]})[0].svg
+    assert len(svg) < 9000
+
+
+@pytest.mark.parametrize("content", [None, "", "nonsense\n", "step\n1\n", "a,b\n1,2\n", "\x00\x01", b"\xff\xfe"])
+def test_unusable_metrics_are_named_and_the_report_is_written(tmp_path, content):
+    path = tmp_path / "metrics.csv"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    raw = page_of(tmp_path / "report", metrics_csv=path)
+    assert "No curves:" in raw
+    assert "metrics.csv" in raw
+
+
+@pytest.mark.browser
+def test_hostile_text_does_nothing_in_a_browser(tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium")
+    rows = [EvaluatedLine(text, text, text, "x", 1.0) for text in HOSTILE]
+    path = write_report(tmp_path, evaluation(name=HOSTILE[1], rows=rows))["report.html"]
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    dom = subprocess.run([*command, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=60).stdout
+    assert "<title>&lt;/title&gt;&lt;script&gt;" in dom
+    assert "<script" not in dom

@@ -1,0 +1,327 @@
+"""Bad input of every kind ends in a clear message and the right exit status, never in a traceback."""
+
+import json
+import os
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import RATE, Run, small_settings
+
+pytestmark = pytest.mark.xdist_group("bad_input")
+
+
+def tone(seconds: float = 1.0, rate: int = RATE, channels: int = 1) -> np.ndarray:
+    wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
+    return np.repeat(wave[:, None], channels, 1) if channels > 1 else wave
+
+
+def missing(path: Path) -> None:
+    pass
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def empty_file(path: Path) -> None:
+    path.touch()
+
+
+def text_as_wav(path: Path) -> None:
+    path.write_text("this is no recording\n" * 20)
+
+
+def zero_length(path: Path) -> None:
+    soundfile.write(path, np.zeros(0), RATE)
+
+
+def nan_samples(path: Path) -> None:
+    wave = tone()
+    wave[100] = np.nan
+    soundfile.write(path, wave, RATE, subtype="FLOAT")
+
+
+def truncated_wav(path: Path) -> None:
+    soundfile.write(path, tone(), RATE)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def header_only(path: Path) -> None:
+    soundfile.write(path, tone(), RATE)
+    os.truncate(path, 20)
+
+
+def absurd_header(path: Path) -> None:
+    soundfile.write(path, tone(), RATE)
+    content = bytearray(path.read_bytes())
+    content[40:44] = (0xFFFFFFF0).to_bytes(4, "little")
+    content[24:28] = (0).to_bytes(4, "little")
+    path.write_bytes(bytes(content))
+
+
+def unreadable_folder_name(path: Path) -> None:
+    path.symlink_to(path.name)  # a link to itself
+
+
+BAD_AUDIO: dict[str, tuple[Callable[[Path], None], str]] = {
+    "missing file": (missing, "bad.wav"),
+    "folder without audio": (folder, "holds no audio"),
+    "empty file": (empty_file, "bad.wav"),
+    "text file named .wav": (text_as_wav, "bad.wav"),
+    "zero-length audio": (zero_length, "bad.wav"),
+    "NaN samples": (nan_samples, "bad.wav"),
+    "truncated WAV": (truncated_wav, "bad.wav"),
+    "header only": (header_only, "bad.wav"),
+    "absurd header": (absurd_header, "bad.wav"),
+    "link to itself": (unreadable_folder_name, "bad.wav"),
+}
+
+
+def no_traceback(done: object) -> str:
+    output = done.stdout + done.stderr  # type: ignore[attr-defined]
+    assert "Traceback" not in output, output
+    return output
+
+
+@pytest.mark.parametrize("kind", BAD_AUDIO)
+def test_transcribe_names_bad_audio_and_goes_on(kind: str, trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    make, words = BAD_AUDIO[kind]
+    soundfile.write(tmp_path / "good.wav", tone(), RATE)
+    make(tmp_path / "bad.wav")
+    done = seqlab("transcribe", trained, "good.wav", "bad.wav", "good.wav")
+    output = no_traceback(done)
+    assert words in output
+    if kind == "folder without audio":
+        assert done.returncode == 2
+    else:
+        assert done.returncode == 1
+        assert done.stdout.count("good.wav") == 2
+        assert "1 file(s) failed" in done.stderr
+
+
+def test_truncated_flac(trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "bad.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 4 * RATE), RATE)
+    os.truncate(tmp_path / "bad.flac", (tmp_path / "bad.flac").stat().st_size // 2)
+    done = seqlab("transcribe", trained, "bad.flac")
+    assert "bad.flac" in no_traceback(done)
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(RATE, 8), (44100, 2), (96000, 1)])
+def test_any_rate_and_channels_are_fine(trained: Path, seqlab: Run, tmp_path: Path, rate: int, channels: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1.0, rate, channels), rate)
+    done = seqlab("transcribe", trained, "a.wav", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["duration"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_too_short_audio_gives_an_empty_transcript(trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(0.005), RATE)
+    done = seqlab("transcribe", trained, "a.wav")
+    assert (done.returncode, done.stdout) == (0, "\n")
+
+
+def test_model_that_is_none(trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    for model, words in (
+        ("nowhere", "model nowhere not found"),
+        ("empty", "holds no checkpoint"),
+        ("text.ckpt", "no checkpoint of seqlab"),
+        ("a.wav", "no checkpoint of seqlab"),
+    ):
+        done = seqlab("transcribe", model, "a.wav")
+        assert words in no_traceback(done)
+        assert done.returncode == 2
+
+
+def test_checkpoint_with_code_in_it_is_not_run(seqlab: Run, tmp_path: Path) -> None:
+    import torch
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    torch.save({"hyper_parameters": Evil(), "state_dict": {}}, tmp_path / "evil.ckpt")
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    done = seqlab("transcribe", "evil.ckpt", "a.wav")
+    assert "no checkpoint of seqlab" in no_traceback(done)
+    assert done.returncode == 2
+    assert not (tmp_path / "ran").exists()
+
+
+def test_unwritable_output(trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    (tmp_path / "file").touch()
+    done = seqlab("transcribe", trained, "a.wav", "--output-dir", "file/inside")
+    assert "file" in no_traceback(done)
+    assert done.returncode == 2
+
+
+def test_full_disk_leaves_no_half_file(trained: Path, seqlab_process: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    (tmp_path / "out.json").write_text("old")
+
+    def no_space() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+    done = seqlab_process("transcribe", trained, "a.wav", "-f", "json", "-o", "out.json", preexec_fn=no_space)
+    assert "File too large" in no_traceback(done)
+    assert done.returncode == 2
+    assert (tmp_path / "out.json").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav", "out.json"]
+
+
+def test_disk_full_while_training(corpus: Path, seqlab_process: Run, tmp_path: Path) -> None:
+    def no_space() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+
+    done = seqlab_process("train", *small_settings(corpus), "run_dir=run", preexec_fn=no_space)
+    assert "File too large" in no_traceback(done)
+    assert done.returncode == 2
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def manifest(tmp_path: Path, corpus: Path, change: Callable[[list[dict[str, object]]], object]) -> list[str]:
+    """Return overrides that train on a changed copy of the tones."""
+    rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["audio"] = str(corpus / row["audio"])
+    rows = change(rows) or rows  # type: ignore[assignment]
+    text = "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows)
+    (tmp_path / "train.jsonl").write_text(text)
+    return [*small_settings(corpus), "corpus.train=[train.jsonl]", "run_dir=run"]
+
+
+def set_all(key: str, value: object, count: int) -> Callable[[list[dict[str, object]]], None]:
+    def change(rows: list[dict[str, object]]) -> None:
+        for row in rows[:count]:
+            row[key] = value
+
+    return change
+
+
+BAD_MANIFESTS: dict[str, tuple[Callable[[list[dict[str, object]]], object], str]] = {
+    "empty manifest": (lambda rows: [""], "is empty"),
+    "broken JSON line": (lambda rows: [*rows[:2], '{"id": "x", '], "train.jsonl:3: not JSON"),
+    "duplicate id": (lambda rows: [*rows, rows[0]], "stands already in line 1"),
+    "no id": (lambda rows: [{k: v for k, v in rows[0].items() if k != "id"}], '"id" is missing'),
+    "text is a number": (lambda rows: rows[0].update(text=7), '"text" must be str'),
+    "missing recordings": (set_all("audio", "nowhere.wav", 3), "missing file: 3 in train"),
+    "a folder as recording": (set_all("audio", "/", 3), "unreadable file: 3 in train"),
+    "empty texts": (set_all("text", " ", 3), "empty text: 3 in train"),
+    "text too long for its frames": (set_all("text", "abc" * 60, 3), "too few frames: 3 in train"),
+    "wrong type of duration": (set_all("duration_s", "long", 1), '"duration_s" must be int or float'),
+    "parts and silences that do not fit": (
+        lambda rows: [{"id": "x", "parts": ["a.wav"], "silence_ms": [1], "text": "a"}],
+        "needs 2 entries for 1 parts",
+    ),
+    "all text empty": (set_all("text", "", 99), "training text is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_MANIFESTS)
+def test_bad_manifest_stops_training(kind: str, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    change, words = BAD_MANIFESTS[kind]
+    done = seqlab("train", *manifest(tmp_path, corpus, change))
+    assert words in no_traceback(done), done.stdout + done.stderr
+    assert done.returncode == 2
+
+
+def test_unknown_symbol_stops_training(corpus: Path, seqlab: Run) -> None:
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "tokenizer.alphabet='ab '")
+    assert "unknown characters" in no_traceback(done)
+    assert "'c'" in done.stdout
+    assert done.returncode == 2
+
+
+def test_wrong_case_is_named_with_its_cure(corpus: Path, seqlab: Run) -> None:
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "tokenizer.alphabet='ABC '")
+    assert "tokenizer.case=upper" in no_traceback(done)
+    assert done.returncode == 2
+
+
+def test_few_faulty_lines_are_left_out_and_named(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    settings = manifest(tmp_path, corpus, set_all("audio", "nowhere.wav", 1))
+    done = seqlab("train", *settings, "max_faulty=0.05", "training.max_epochs=1")
+    assert "missing file: 1 in train" in no_traceback(done)
+    assert "train 47 lines" in done.stdout
+    assert done.returncode == 0
+    faults = [json.loads(line) for line in (tmp_path / "run" / "doctor.jsonl").read_text().splitlines()]
+    assert [f["id"] for f in faults if f["kind"] == "missing file"] == ["train-000"]
+
+
+BAD_SETTINGS: dict[str, tuple[list[str], str]] = {
+    "unknown key": (["encoder.hiden_size=3"], "did you mean 'hidden_size'?"),
+    "unknown group choice": (["encoder=nope"], "nope"),
+    "wrong type": (["encoder.hidden_size=wide"], "encoder.hidden_size: must be int"),
+    "value out of range": (["encoder.hidden_size=0"], "hidden_size"),
+    "negative learning rate": (["optimizer.lr=-1"], "learning rate"),
+    "foreign target": (["encoder._target_=os.system"], "not allowed"),
+    "broken syntax": (["encoder.hidden_size=[1"], "encoder.hidden_size=[1"),
+    "manifest that is not there": (["corpus.train=[nowhere.jsonl]"], "nowhere.jsonl not found"),
+    "manifest that is a folder": (["corpus.train=[.]"], "is a folder"),
+    "no manifest": (["corpus.train=null"], "corpus.train"),
+    "nothing says when to stop": (["training.max_epochs=null"], "must say when to stop"),
+    "alphabet with a double": (["tokenizer.alphabet='aab'"], "stand twice"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_SETTINGS)
+def test_bad_settings_stop_before_anything_is_written(kind: str, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    overrides, words = BAD_SETTINGS[kind]
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", *overrides)
+    assert words in no_traceback(done), done.stdout + done.stderr
+    assert done.returncode == 2
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_taken_run_folder_is_not_overwritten(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    before = sorted((tmp_path / "run" / "checkpoints").iterdir())
+    done = seqlab("train", *small_settings(corpus), "run_dir=run")
+    assert "already holds a run; resume=true continues it" in no_traceback(done)
+    assert done.returncode == 2
+    assert sorted((tmp_path / "run" / "checkpoints").iterdir()) == before
+
+
+def test_resume_with_another_network_is_refused(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "resume=true", "encoder.hidden_size=7")
+    assert "trained with another network" in no_traceback(done)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], "did you mean 'train'?"),
+        (["evaluate"], "model"),
+        (["evaluate", "model=nowhere"], "not found"),
+        (["prepare", "corpus=fsdd", "corpus.prepare.root=nowhere"], "nowhere"),
+        (["prepare", "corpus=manifest"], "nothing to prepare"),
+        (["transcribe"], "required"),
+        (["doctor", "nowhere.jsonl"], "not found"),
+        (["completion", "fish"], "completion bash"),
+    ],
+)
+def test_bad_command_lines(arguments: list[str], words: str, seqlab: Run) -> None:
+    done = seqlab(*arguments)
+    assert words in no_traceback(done)
+    assert done.returncode == 2
+
+
+def test_evaluate_refuses_a_manifest_with_missing_files(trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text(json.dumps({"id": "1", "audio": "no.wav", "text": "a"}) + "\n")
+    done = seqlab("evaluate", f"model={trained}", "manifest=m.jsonl", "out=report")
+    assert "m.jsonl:1 1: " in no_traceback(done)
+    assert done.returncode == 2
+    assert not (tmp_path / "report").exists()
