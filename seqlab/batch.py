@@ -112,4 +112,4 @@ def valid_mask(lengths: Tensor, size: int) -> Tensor:
 def mask_padding(x: Tensor, lengths: Tensor) -> Tensor:
     """Set everything past each line's length to 0; x is (B, T, ...)."""
     mask = valid_mask(lengths, x.shape[1])
-    return x * mask.reshape(*mask.shape, *[1] * (x.dim() - 2)).to(x.dtype)
+    return x.masked_fill(~mask.reshape(*mask.shape, *[1] * (x.dim() - 2)), 0)

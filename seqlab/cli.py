@@ -137,8 +137,8 @@ def _transcribe(arguments: Sequence[str]) -> int:
 def _doctor(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "seqlab doctor",
-        description="Examine manifests: too few frames for CTC, unknown characters, wrong case, empty text, missing and "
-        "broken files, wrong lengths, clipping, silence, outliers, lines in two splits. Names lines and cures.",
+        description="Examine manifests: too few frames for CTC, unknown characters, wrong case, empty text, missing "
+        "and broken files, wrong lengths, clipping, silence, outliers, lines in two splits. Names lines and cures.",
         epilog="exit status 1 when a line is unusable",
     )
     parser.add_argument("manifests", metavar="MANIFEST", nargs="*", help="the first is the training part")

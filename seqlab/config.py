@@ -141,11 +141,9 @@ def type_fault(value: Any, annotation: Any) -> str | None:
 
 
 def _type_name(annotation: Any) -> str:
-    return (
-        getattr(annotation, "__name__", None)
-        if isinstance(annotation, type)
-        else str(annotation).replace("typing.", "")
-    )  # type: ignore[return-value]
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
 
 
 def _nodes(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
@@ -240,7 +238,7 @@ def _build_nested(value: Any) -> Any:
     return value
 
 
-def load_yaml(path: str | os.PathLike[str], resolve: bool = True) -> Config:
+def load_yaml(path: str | Path, resolve: bool = True) -> Config:
     """Read a plain configuration file, such as a run folder's config.yaml."""
     from omegaconf import OmegaConf
 
@@ -250,7 +248,7 @@ def load_yaml(path: str | os.PathLike[str], resolve: bool = True) -> Config:
     return typing.cast(Config, config)
 
 
-def save_yaml(config: Config, path: str | os.PathLike[str]) -> None:
+def save_yaml(config: Config, path: str | Path) -> None:
     """Write a plain configuration file."""
     from omegaconf import OmegaConf
 
@@ -365,7 +363,8 @@ def _override_faults(base: Any, overrides: Sequence[Any]) -> list[tuple[str, str
     for override in overrides:
         if override.is_add() or override.is_force_add():
             continue
-        node, walked = base, []
+        node: Any = base
+        walked: list[str] = []
         for part in str(override.key_or_group).split("."):
             if not OmegaConf.is_dict(node):
                 break
@@ -420,8 +419,12 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
     def main(composed: DictConfig) -> None:
         config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
         logging.captureWarnings(True)
-        job(config, Path(HydraConfig.get().runtime.output_dir))
+        try:
+            job(config, Path(HydraConfig.get().runtime.output_dir))
+        except (UserError, OSError) as error:  # a sweep goes on with its other jobs; Hydra would print its own report
+            failures.append(error)
 
+    failures: list[Exception] = []
     saved = sys.argv
     sys.argv = [f"seqlab {verb}", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands the exception on instead of printing its own report
@@ -431,6 +434,8 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         raise ConfigError(_first_lines(error)) from None
     finally:
         sys.argv = saved
+    if failures:
+        raise failures[0]
 
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:

@@ -91,12 +91,10 @@ class Recognizer:
     @overload
     def transcribe(self, source: str | Path | np.ndarray, sample_rate: int | None = None) -> Transcript: ...
     @overload
-    def transcribe(
-        self, source: Sequence[str | Path | np.ndarray], sample_rate: int | None = None
-    ) -> list[Transcript]: ...
+    def transcribe(self, source: list[Any] | tuple[Any, ...], sample_rate: int | None = None) -> list[Transcript]: ...
     def transcribe(
         self,
-        source: str | Path | np.ndarray | Sequence[str | Path | np.ndarray],
+        source: str | Path | np.ndarray | list[Any] | tuple[Any, ...],
         sample_rate: int | None = None,
     ) -> Transcript | list[Transcript]:
         """Transcribe a file, an array, or a list of them (as one batch).

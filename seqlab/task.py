@@ -11,6 +11,7 @@ from torch import Tensor
 from seqlab.batch import Batch
 from seqlab.config import build
 from seqlab.ctc.feasibility import infeasible
+from seqlab.data.datamodule import epochs
 from seqlab.errors import DataError
 from seqlab.model import CTCModel
 from seqlab.scoring import Counts, char_counts, word_counts
@@ -21,8 +22,8 @@ ALL_BLANK_PATIENCE = 3  # validations that may be all blank before causes are li
 ALL_BLANK_HELP = (
     "the output is still all blank. Try a higher or lower learning rate (optimizer.lr), a longer warm-up "
     "(schedule.warmup), smaller batches (data.batch_frames), fewer masks (augment=none), global normalisation "
-    "(normalize=global) or a smaller stem stride, and look at the doctor's list: wrong case, wrong language and swapped "
-    "transcripts look like this too"
+    "(normalize=global) or a smaller stem stride, and look at the doctor's list: wrong case, wrong language and "
+    "swapped transcripts look like this too"
 )
 
 
@@ -82,7 +83,7 @@ class CTCTask(LightningModule):
             return trainer.global_step / trainer.max_steps
         loop = trainer.fit_loop
         within = loop.epoch_loop.batch_progress.current.completed / max(float(trainer.num_training_batches), 1.0)
-        return (loop.epoch_progress.current.processed + min(within, 1.0)) / max(trainer.max_epochs or 1, 1)
+        return (epochs(trainer).processed + min(within, 1.0)) / max(trainer.max_epochs or 1, 1)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the seed of this step.

@@ -1,6 +1,7 @@
 """Which lines CTC can align: a line needs a frame for every label and one more between two equal labels."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -8,7 +9,7 @@ from torch import Tensor
 
 def required_frames(labels: Sequence[int]) -> int:
     """Return the fewest frames that can carry the labels: their number plus the blanks between equal neighbours."""
-    return len(labels) + sum(a == b for a, b in zip(labels, labels[1:], strict=False))
+    return len(labels) + sum(a == b for a, b in pairwise(labels))
 
 
 def infeasible(lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
 from seqlab.batch import Batch, collate
@@ -13,6 +13,11 @@ from seqlab.data.augment import Augmentation, Rejoin
 from seqlab.data.dataset import LineDataset, Tokenizer
 from seqlab.data.sampler import BucketBatches
 from seqlab.manifest import Line
+
+
+def epochs(trainer: Trainer) -> Any:
+    """Return Lightning's counts of epochs started and processed; unlike current_epoch they are right at a resume."""
+    return trainer.fit_loop.epoch_progress.current
 
 
 class DataModule(LightningDataModule):
@@ -63,7 +68,7 @@ class DataModule(LightningDataModule):
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """Return the loader of the coming epoch; Lightning asks anew for every epoch."""
-        epoch = self.trainer.fit_loop.epoch_progress.current.processed if self.trainer else 0
+        epoch = epochs(self.trainer).processed if self.trainer else 0
         start = self._resume.get("batches", 0) if self._resume.get("epoch") == epoch else 0
         self._resume = {}
         frames = self._frames(self.train_set, epoch)
@@ -89,7 +94,7 @@ class DataModule(LightningDataModule):
     def _loader(self, dataset: LineDataset, sampler: BucketBatches) -> "DataLoader[Batch]":
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            batch_sampler=sampler,  # type: ignore[arg-type]
+            batch_sampler=sampler,
             collate_fn=collate,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
@@ -100,11 +105,11 @@ class DataModule(LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the data: epoch and batches trained in it."""
         assert self.trainer is not None
-        loop = self.trainer.fit_loop
-        epochs = loop.epoch_progress.current
-        within = epochs.started > epochs.processed  # else the checkpoint is written between two epochs
-        batches = loop.epoch_loop.batch_progress.current.processed if within else 0
-        return {"epoch": epochs.processed, "batches": batches}
+        done = epochs(self.trainer)
+        within = done.started > done.processed  # else the checkpoint is written between two epochs
+        current: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        batches = current.processed if within else 0
+        return {"epoch": done.processed, "batches": batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the position for the next training loader."""

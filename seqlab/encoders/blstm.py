@@ -16,7 +16,8 @@ class BLSTM(nn.Module):
     The weights are those of one nn.LSTM, and two ways of running it give the same result. On a GPU the batch is
     packed for cuDNN (not measured here: no GPU was at hand). Elsewhere packing would leave the fused kernel, so the
     two directions run as two one-way LSTMs, the backward one on lines reversed each by its own length: 1.4 to 1.9
-    times as fast as packing in training, and it exports. Under bf16 autocast the states are bfloat16.
+    times as fast as packing in training. torch.onnx.export(dynamo=False) takes it with free sizes; torch.export
+    freezes the number of frames of any LSTM (torch 2.11). Under bf16 autocast the states are bfloat16.
 
     The forget gate starts with a bias of 1. torch adds two biases, so bias_ih holds the 1 and bias_hh a 0.
 

@@ -51,7 +51,9 @@ class SaveLast(Checkpoint):
         self.seconds = 60 * minutes
         self._saved = time.monotonic()
 
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
         """Save in the middle of an epoch when it is time; the end of an epoch has its own."""
         due = time.monotonic() - self._saved >= self.seconds
         # an accumulated gradient is not in a checkpoint, so only a finished optimiser step can be resumed from
@@ -61,7 +63,7 @@ class SaveLast(Checkpoint):
         if due and whole_step and not trainer.is_last_batch:
             self._save(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch and its validation."""
         self._save(trainer)
 
@@ -93,7 +95,7 @@ class ShowProgress(Callback):
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar."""
         if not trainer.is_global_zero:
             self.console = Console(quiet=True)
@@ -110,7 +112,7 @@ class ShowProgress(Callback):
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
 
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin an epoch."""
         self._epoch_audio_s = self._epoch_train_s = 0.0
         if self.bar:
@@ -123,12 +125,12 @@ class ShowProgress(Callback):
         most = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else None
         return f"{trainer.current_epoch + 1}" + (f"/{most}" if most else "")
 
-    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Start the clock."""
         self._batch_start = self._batch_start or time.monotonic()
 
     def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Show where training is."""
         now = time.monotonic()
@@ -143,7 +145,7 @@ class ShowProgress(Callback):
         elif now - self._last_line >= self.every:
             self._last_line = now
             done = f"batch {batch_idx + 1}/{int(trainer.num_training_batches)}"
-            self._say(f"epoch {self._epoch(trainer)} {done} {self._values(trainer)}{self._left(module)}")
+            self._say(f"epoch {self._epoch(trainer)} {done} {self._values(trainer)}{self._left(pl_module)}")
 
     def _left(self, module: LightningModule) -> str:
         done = getattr(module, "progress", 0.0)
@@ -159,11 +161,11 @@ class ShowProgress(Callback):
             text += f" CER {100 * float(metrics['val/cer']):.2f}% blank {100 * float(metrics['val/blank']):.0f}%"
         return text + f" {self._epoch_audio_s / max(self._epoch_train_s, 1e-9):.0f} audio s/s"
 
-    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock: validation is not training."""
         self._batch_start = 0.0
 
-    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how the epoch ended."""
         self._batch_start = 0.0
         self.audio_s += self._epoch_audio_s
@@ -176,17 +178,17 @@ class ShowProgress(Callback):
                 f" WER {100 * metrics['val/wer']:.2f}% blank {100 * metrics['val/blank']:.0f}%"
             )
         text += f" | {self._epoch_audio_s / max(self._epoch_train_s, 1e-9):.0f} audio s/s"
-        self._say(text + self._left(module))
+        self._say(text + self._left(pl_module))
         self._last_line = time.monotonic()
         speed = self._epoch_audio_s / max(self._epoch_train_s, 1e-9)
-        module.log("train/audio_per_s", speed, batch_size=1)
+        pl_module.log("train/audio_per_s", speed, batch_size=1)
 
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""
         if self.bar:
             self.bar.stop()
             self.bar = None
 
-    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the bar, so that the message stands alone."""
-        self.on_train_end(trainer, module)
+        self.on_train_end(trainer, pl_module)

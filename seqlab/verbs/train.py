@@ -152,8 +152,9 @@ def _examine(
         bad = diagnosis.unusable(split)
         if len(bad) > config["max_faulty"] * len(lines):
             raise DataError(
-                f"{len(bad)} of {len(lines)} lines of {split} are unusable, more than max_faulty={config['max_faulty']} "
-                f"allows; they are named above and in {path}. Mend them, or raise max_faulty to leave them out"
+                f"{len(bad)} of {len(lines)} lines of {split} are unusable, more than "
+                f"max_faulty={config['max_faulty']} allows; they are named above and in {path}. "
+                "Mend them, or raise max_faulty to leave them out"
             )
         lines[:] = [line for line in lines if line.id not in bad]
 
@@ -195,7 +196,7 @@ def _say_hello(config: Config, run_dir: Path, splits: dict[str, list[Line]], mod
     console.print(
         f"seqlab {seqlab.__version__} ({_commit() or 'no commit'}), seed {config['seed']}, "
         f"{weights / 1e6:.2f} M parameters, {model.head.out_features} symbols\n{sizes}\n"
-        f"one output frame every {1000 * model.frame_shift:.0f} ms, batches of {config['data']['batch_frames']} frames\n"
+        f"an output frame every {1000 * model.frame_shift:.0f} ms, batches of {config['data']['batch_frames']} frames\n"
         f"configuration: {run_dir / 'config.yaml'}",
         highlight=False,
         soft_wrap=True,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -98,7 +99,7 @@ def _target(folder: Path, path: Path, files: Sequence[Path], form: str) -> Path:
 def _each(recognizer: Recognizer, files: Sequence[Path], failed: list[str]) -> Iterator[tuple[Path, Transcript | None]]:
     """Yield every file with its transcript, in order; files are read and recognised a batch at a time."""
     rate = recognizer.model.sample_rate
-    batch: list[tuple[Path, object]] = []
+    batch: list[tuple[Path, np.ndarray | str]] = []
     seconds = 0.0
     for index, path in enumerate(files):
         try:
@@ -111,7 +112,7 @@ def _each(recognizer: Recognizer, files: Sequence[Path], failed: list[str]) -> I
             signals = {i: a for i, (_, a) in enumerate(batch) if not isinstance(a, str)}
             texts = recognizer.transcribe_signals(
                 list(signals.values()),
-                [str(batch[i][0]) for i in signals],  # type: ignore[arg-type]
+                [str(batch[i][0]) for i in signals],
             )
             answers = dict(zip(signals, texts, strict=True))
             for i, (name, content) in enumerate(batch):

@@ -94,6 +94,36 @@ def test_both_ways_drop_between_layers_while_training() -> None:
     assert BLSTM(9, num_layers=1, dropout=0.5).lstm.dropout == 0
 
 
+def test_dropout_acts_between_layers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def record(x: Tensor, p: float, training: bool) -> Tensor:
+        sizes.append((x.shape[2], p, training))
+        return x
+
+    monkeypatch.setattr("seqlab.encoders.blstm.functional.dropout", record)
+    BLSTM(9, hidden_size=8, num_layers=3, dropout=0.5)(*batch())
+    assert sizes == [(16, 0.5, True)] * 2
+
+
+def test_packed_way_takes_empty_lines() -> None:
+    encoder = BLSTM(9, hidden_size=8)
+    x, lengths = batch()
+    lengths[0] = 0
+    torch.testing.assert_close(encoder._packed(x, lengths), encoder._reversed(x, lengths), atol=1e-6, rtol=0)
+
+
+@pytest.mark.gpu
+@shapes
+def test_gpu_equals_cpu(settings: dict) -> None:
+    torch.manual_seed(1)
+    encoder = BLSTM(9, hidden_size=32, **settings)
+    x, lengths = batch()
+    expected, _ = encoder(x, lengths)
+    states, _ = encoder.cuda()(x.cuda(), lengths.cuda())
+    torch.testing.assert_close(states.cpu(), expected, atol=1e-4, rtol=0)
+
+
 def test_dropout_leaves_the_last_layer_whole() -> None:
     encoder = BLSTM(9, hidden_size=8, num_layers=2, dropout=0.9)
     x, lengths = batch()

@@ -1,0 +1,135 @@
+"""Recognizer and transcribe: text, words with times, confidence, files of every kind."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import seqlab as package
+from seqlab.ctc.hypothesis import Hypothesis, Span
+from seqlab.errors import DataError
+from seqlab.recognizer import Recognizer, find_checkpoint
+from tests.conftest import RATE, Run, tones
+
+
+@pytest.fixture(scope="module")
+def recognizer(trained: Path) -> Recognizer:
+    return Recognizer.load(trained)
+
+
+def test_reads_the_tones(recognizer: Recognizer) -> None:
+    audio = tones("ab cab", np.random.default_rng(5))
+    transcript = recognizer.transcribe(audio)
+    assert transcript.text == "ab cab"
+    assert [w.text for w in transcript.words] == ["ab", "cab"]
+    assert transcript.duration == pytest.approx(len(audio) / RATE, abs=1e-3)
+    assert transcript.confidence is not None
+    assert 0.5 < transcript.confidence <= 1
+    # 0.05 s of silence, two letters of 0.13 s, a space of 0.2 s: "cab" begins at 0.51 s
+    assert transcript.words[1].start == pytest.approx(0.51, abs=0.12)
+    assert 0 <= transcript.words[0].start < transcript.words[0].end <= transcript.words[1].start
+
+
+def test_batch_equals_single(recognizer: Recognizer) -> None:
+    rng = np.random.default_rng(1)
+    signals = [tones(t, rng) for t in ("a", "abc abc cba", "b c")]
+    together = recognizer.transcribe(signals)
+    assert together == [recognizer.transcribe(s) for s in signals]
+
+
+def test_files_of_other_rates_and_formats(recognizer: Recognizer, tmp_path: Path) -> None:
+    audio = tones("ba c", np.random.default_rng(2), rate=44100)
+    for suffix in ("wav", "flac", "ogg", "mp3"):
+        soundfile.write(tmp_path / f"a.{suffix}", np.stack([audio, audio], 1), 44100)
+        assert recognizer.transcribe(tmp_path / f"a.{suffix}").text == "ba c"
+    assert recognizer.transcribe(audio, sample_rate=44100).text == "ba c"
+
+
+def test_words_from_spans(recognizer: Recognizer) -> None:
+    a, b, space = (recognizer.tokenizer.symbols.index(s) for s in ("a", "b", " "))
+    spans = [Span(a, 1, 2, 0.9), Span(b, 3, 5, 0.4), Span(space, 6, 7, 0.99), Span(b, 8, 9, 0.5)]
+    transcript = recognizer._transcript(Hypothesis(spans), 10.0, "x/f.wav")
+    shift = recognizer.model.frame_shift  # 20 ms
+    assert shift == pytest.approx(0.02)
+    assert [(w.text, w.start, w.end) for w in transcript.words] == [("ab", 0.02, 0.1), ("b", 0.16, 0.18)]
+    assert transcript.words[0].confidence == pytest.approx((0.9 * 0.4) ** 0.5, abs=1e-4)
+    assert (transcript.id, transcript.source) == ("f", "x/f.wav")
+
+
+def test_public_names() -> None:
+    assert package.Recognizer is Recognizer
+    assert package.__version__
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = package.Nothing
+
+
+def test_what_is_no_audio_is_refused(recognizer: Recognizer) -> None:
+    with pytest.raises(DataError, match="mono"):
+        recognizer.transcribe(np.zeros((10, 2), np.float32))
+    with pytest.raises(DataError, match="not finite"):
+        recognizer.transcribe(np.full(RATE, np.nan, np.float32))
+    with pytest.raises(FileNotFoundError):
+        recognizer.transcribe("nowhere.wav")
+
+
+def test_best_checkpoint_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("best-epoch003-cer0.2000.ckpt", "best-epoch009-cer0.1500.ckpt", "last.ckpt"):
+        (folder / name).touch()
+    assert find_checkpoint(tmp_path).name == "best-epoch009-cer0.1500.ckpt"
+    assert find_checkpoint(folder / "last.ckpt").name == "last.ckpt"
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    rng = np.random.default_rng(3)
+    soundfile.write(folder / "one.wav", tones("abc cba", rng), RATE)
+    soundfile.write(folder / "sub" / "two.flac", tones("cab", rng), RATE)
+    (folder / "notes.txt").write_text("not audio")
+    return folder
+
+
+def test_command_prints_text_and_json(trained: Path, recordings: Path, seqlab: Run) -> None:
+    assert seqlab("transcribe", trained, "in/one.wav").stdout == "abc cba\n"
+    assert seqlab("transcribe", trained, "in").stdout == "in/one.wav\tabc cba\nin/sub/two.flac\tcab\n"
+    rows = [json.loads(r) for r in seqlab("transcribe", trained, "in", "-f", "json").stdout.splitlines()]
+    assert [r["text"] for r in rows] == ["abc cba", "cab"]
+    assert rows[1]["words"][0]["text"] == "cab"
+
+
+def test_command_writes_files(trained: Path, recordings: Path, seqlab: Run, tmp_path: Path) -> None:
+    assert seqlab("transcribe", trained, "in", "-d", "out").returncode == 0
+    assert (tmp_path / "out" / "one.txt").read_text() == "abc cba\n"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["one.txt", "two.txt"]
+    assert seqlab("transcribe", trained, "in", "-f", "json", "-o", "all.json").returncode == 0
+    assert len((tmp_path / "all.json").read_text().splitlines()) == 2
+
+
+def test_equal_stems_get_names_of_their_own(trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    for folder, text in (("x", "a"), ("y", "b")):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "same.wav", tones(text, np.random.default_rng(0)), RATE)
+    assert seqlab("transcribe", trained, "x", "y", "-d", "out").returncode == 0
+    assert {p.name: p.read_text() for p in (tmp_path / "out").iterdir()} == {
+        "x_same.wav.txt": "a\n",
+        "y_same.wav.txt": "b\n",
+    }
+
+
+def test_evaluate_counts_and_reports(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    done = seqlab("evaluate", f"model={trained}", f"manifest={corpus}/test.jsonl", "out=report")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    rows = [json.loads(r) for r in (corpus / "test.jsonl").read_text().splitlines()]
+    assert report["scores"]["lines"] == len(rows)
+    assert report["scores"]["words"] == sum(len(r["text"].split()) for r in rows)
+    assert report["scores"]["cer"]["rate"] < 0.1
+    assert {p.name for p in (tmp_path / "report").iterdir()} >= {"report.html", "ref.trn", "hyp.trn"}
+    # without a manifest the corpus of the training names the test part, and the report lies in the run folder
+    done = seqlab("evaluate", f"model={trained}")
+    assert (trained / "evaluate" / "test" / "report.html").exists()
