@@ -18,16 +18,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 
 RATE = 8000
-PITCHES = {"a": 400.0, "b": 900.0, "c": 1500.0}
+PITCHES = {"a": 400.0, "b": 900.0, "c": 1500.0, " ": 2300.0}
 
 
 def tones(text: str, rng: np.random.Generator, rate: int = RATE) -> np.ndarray:
-    """Say a text in tones: 100 ms per letter and 30 ms of silence after it, 200 ms of silence for a space."""
+    """Say a text in tones: 100 ms per letter, spaces included, and 30 ms of silence after it."""
     pieces = [np.zeros(int(0.05 * rate))]
     for letter in text:
-        length = int((0.17 if letter == " " else 0.1) * rate)
-        time = np.arange(length) / rate
-        pieces.append(0.3 * np.sin(2 * np.pi * PITCHES[letter] * time) if letter != " " else np.zeros(length))
+        time = np.arange(int(0.1 * rate)) / rate
+        pieces.append(0.3 * np.sin(2 * np.pi * PITCHES[letter] * time))
         pieces.append(np.zeros(int(0.03 * rate)))
     audio = np.concatenate([*pieces, np.zeros(int(0.05 * rate))])
     return (audio + 0.001 * rng.standard_normal(len(audio))).astype(np.float32)

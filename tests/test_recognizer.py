@@ -27,8 +27,8 @@ def test_reads_the_tones(recognizer: Recognizer) -> None:
     assert transcript.duration == pytest.approx(len(audio) / RATE, abs=1e-3)
     assert transcript.confidence is not None
     assert 0.5 < transcript.confidence <= 1
-    # 0.05 s of silence, two letters of 0.13 s, a space of 0.2 s: "cab" begins at 0.51 s
-    assert transcript.words[1].start == pytest.approx(0.51, abs=0.12)
+    # 0.05 s of silence, then 0.13 s for each letter and space: "cab" begins at 0.44 s
+    assert transcript.words[1].start == pytest.approx(0.44, abs=0.12)
     assert 0 <= transcript.words[0].start < transcript.words[0].end <= transcript.words[1].start
 
 
