@@ -407,6 +407,7 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -419,11 +420,18 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
     def main(composed: DictConfig) -> None:
         config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
         logging.captureWarnings(True)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if HydraConfig.get().mode == RunMode.RUN:
+            pending.append((config, folder))
+            return
         try:
-            job(config, Path(HydraConfig.get().runtime.output_dir))
-        except (UserError, OSError) as error:  # a sweep goes on with its other jobs; Hydra would print its own report
+            job(config, folder)
+        except (UserError, OSError) as error:  # a sweep goes on with its other jobs
             failures.append(error)
 
+    # A single job runs after Hydra is done: Lightning starts further processes by the command line, and under Hydra it
+    # would leave the verb out of it.
+    pending: list[tuple[Config, Path]] = []
     failures: list[Exception] = []
     saved = sys.argv
     sys.argv = [f"seqlab {verb}", *arguments]
@@ -434,6 +442,8 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         raise ConfigError(_first_lines(error)) from None
     finally:
         sys.argv = saved
+    for config, folder in pending:
+        job(config, folder)
     if failures:
         raise failures[0]
 

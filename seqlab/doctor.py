@@ -17,7 +17,7 @@ from rich.progress import track
 
 from seqlab.ctc.feasibility import required_frames
 from seqlab.errors import DataError
-from seqlab.manifest import Line
+from seqlab.manifest import Line, used_seconds
 from seqlab.media import AudioInfo, audio_info, read_line
 from seqlab.model import CTCModel
 
@@ -155,7 +155,7 @@ def _text_faults(split: str, line: Line, tokenizer: Any) -> list[Fault]:
 
 
 def _file_faults(split: str, line: Line, headers: dict[Path, AudioInfo | str]) -> list[Fault]:
-    total, rate = sum(line.silence_ms or []) / 1000, None
+    durations, rate = [], None
     for path in line.files:
         if path not in headers:
             try:
@@ -166,8 +166,9 @@ def _file_faults(split: str, line: Line, headers: dict[Path, AudioInfo | str]) -
         if isinstance(info, str):
             kind = "unreadable file" if path.exists() else "missing file"
             return [_fault(split, line, kind, "error", info)]
-        total += info.duration
+        durations.append(info.duration)
         rate = info.sample_rate
+    total = used_seconds(line, durations)
     faults = []
     if line.duration_s is not None and abs(line.duration_s - total) > max(
         LENGTH_TOLERANCE[0], LENGTH_TOLERANCE[1] * total

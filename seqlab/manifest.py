@@ -5,8 +5,9 @@
 
 ``id`` and ``text`` are required, and one of ``audio`` or ``parts``. Paths are absolute or relative to the manifest's
 folder. A line with ``parts`` joins recordings; ``silence_ms`` has one entry more than parts: before the first, between
-two, after the last. ``duration_s`` and ``sample_rate`` are optional and spare a look at every file. Further fields are
-kept as they are.
+two, after the last. ``spans`` takes only a stretch of each recording: [start, end] in seconds, one for ``audio`` or one
+for each of the parts. ``duration_s`` and ``sample_rate`` are optional and spare a look at every file. Further fields
+are kept as they are.
 """
 
 import json
@@ -33,6 +34,7 @@ class Line:
         audio: path of the recording as written in the manifest, or None.
         parts: paths of recordings to be joined, or None.
         silence_ms: milliseconds of silence around the parts, one entry more than parts.
+        spans: [start, end] in seconds of what is used of each recording, or None for all of it.
         speaker: speaker or writer, if known.
         sample_rate: in Hz, if known.
         duration_s: seconds, if known.
@@ -46,6 +48,7 @@ class Line:
     audio: str | None = None
     parts: list[str] | None = None
     silence_ms: list[int] | None = None
+    spans: list[list[float]] | None = None
     speaker: str | None = None
     sample_rate: int | None = None
     duration_s: float | None = None
@@ -59,16 +62,30 @@ class Line:
         return [self.root / p for p in (self.parts if self.parts is not None else [self.audio or ""])]
 
 
+def used_seconds(line: Line, durations: list[float]) -> float:
+    """Return the seconds of a line, given those of its files: spans and silences counted."""
+    silence = sum(line.silence_ms or []) / 1000
+    if line.spans is None:
+        return sum(durations) + silence
+    return sum(min(e, d) - min(s, d) for (s, e), d in zip(line.spans, durations, strict=True)) + silence
+
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "text": (str,),
     "audio": (str,),
     "parts": (list,),
     "silence_ms": (list,),
+    "spans": (list,),
     "speaker": (str,),
     "sample_rate": (int,),
     "duration_s": (int, float),
 }
+
+
+def _is_span(span: Any) -> bool:
+    numbers = isinstance(span, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in span)
+    return numbers and len(span) == 2 and 0 <= span[0] < span[1] < math.inf
 
 
 def _parse(raw: str, root: Path, where: str) -> Line:
@@ -103,6 +120,10 @@ def _parse(raw: str, root: Path, where: str) -> Line:
             raise DataError(f'"silence_ms" needs {len(parts) + 1} entries for {len(parts)} parts, got {len(silence)}')
         elif not all(isinstance(s, int | float) and 0 <= s < 1e6 for s in silence):
             raise DataError('"silence_ms" must hold milliseconds, 0 or more')
+    if (spans := row.get("spans")) is not None:
+        files = len(parts) if parts is not None else 1
+        if len(spans) != files or not all(_is_span(span) for span in spans):
+            raise DataError(f'"spans" needs {files} pair(s) [start, end] in seconds with 0 <= start < end')
     if (duration := row.get("duration_s")) is not None and not (math.isfinite(duration) and duration >= 0):
         raise DataError(f'"duration_s" must be 0 or more, got {duration}')
     if (rate := row.get("sample_rate")) is not None and rate <= 0:

@@ -141,7 +141,8 @@ def read_line(
     """
     try:
         if line.parts is None:
-            return load(line.files[0], sample_rate)
+            signal, rate = load(line.files[0], sample_rate)
+            return _cut(signal, rate, line, 0), rate
         loaded = [load(path, sample_rate) for path in line.files]
         rate = max(rate for _, rate in loaded)
         if any(r != rate for _, r in loaded):
@@ -152,9 +153,22 @@ def read_line(
         raise DataError(f"line {line.id} ({line.where}): {error}") from None
     silences = [np.zeros(round(ms * rate / 1000), np.float32) for ms in line.silence_ms or [0] * (len(loaded) + 1)]
     pieces = [silences[0]]
-    for (signal, _), silence in zip(loaded, silences[1:], strict=True):
-        pieces += [signal, silence]
+    for number, ((signal, _), silence) in enumerate(zip(loaded, silences[1:], strict=True)):
+        pieces += [_cut(signal, rate, line, number), silence]
     return np.concatenate(pieces), rate
+
+
+def _cut(signal: np.ndarray, rate: int, line: Line, number: int) -> np.ndarray:
+    """Return what the line uses of its recording with this number."""
+    if line.spans is None:
+        return signal
+    start, end = (round(seconds * rate) for seconds in line.spans[number])
+    if start >= len(signal):
+        raise DataError(
+            f"line {line.id} ({line.where}): its span begins at {start / rate:.2f} s, {line.files[number]} ends at "
+            f"{len(signal) / rate:.2f} s"
+        )
+    return signal[start:end]
 
 
 def write_wav(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: int) -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seqlab.errors import DataError
-from seqlab.manifest import Line, read_manifest, read_manifests, write_manifest
+from seqlab.manifest import Line, read_manifest, read_manifests, used_seconds, write_manifest
 
 
 def write(path: Path, *rows: object) -> Path:
@@ -55,6 +55,9 @@ def test_reads_audio_and_parts(tmp_path: Path) -> None:
         ({"id": "1", "text": "a", "parts": []}, '"parts" must be'),
         ({"id": "1", "text": "a", "parts": ["b"], "silence_ms": [1]}, "needs 2 entries for 1 parts, got 1"),
         ({"id": "1", "text": "a", "parts": ["b"], "silence_ms": [1, -2]}, "0 or more"),
+        ({"id": "1", "text": "a", "audio": "a", "spans": []}, '"spans" needs 1 pair(s)'),
+        ({"id": "1", "text": "a", "audio": "a", "spans": [[2, 1]]}, "0 <= start < end"),
+        ({"id": "1", "text": "a", "parts": ["a", "b"], "spans": [[0, 1]]}, '"spans" needs 2 pair(s)'),
         ({"id": "1", "text": "a", "audio": "a", "duration_s": "3"}, '"duration_s" must be'),
         ({"id": "1", "text": "a", "audio": "a", "duration_s": -1}, '"duration_s" must be 0 or more'),
         ({"id": "1", "text": "a", "audio": "a", "sample_rate": 0}, '"sample_rate" must be positive'),
@@ -103,6 +106,12 @@ def test_written_manifest_reads_back(tmp_path: Path) -> None:
         for name in ("id", "text", "audio", "parts", "silence_ms", "speaker", "duration_s", "extra"):
             assert getattr(read, name) == getattr(wrote, name)
     assert [p.name for p in path.parent.iterdir()] == ["m.jsonl"]
+
+
+def test_used_seconds_counts_spans_and_silences() -> None:
+    line = Line("1", "a", parts=["a", "b"], silence_ms=[100, 200, 300], spans=[[0.25, 1.0], [0.5, 9.0]])
+    assert used_seconds(line, [2.0, 2.0]) == pytest.approx(0.6 + 0.75 + 1.5)
+    assert used_seconds(Line("1", "a", audio="a"), [2.0]) == 2.0
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -383,3 +383,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_unwritable_samples(tmp_path, samples):
     with pytest.raises(ValueError, match="finite"):
         write_wav(tmp_path / "a.wav", samples, 8000)
+
+
+def test_spans_take_a_stretch_of_each_recording(tmp_path):
+    soundfile.write(tmp_path / "1.wav", np.array([0.5, 0.25, 0.125, 0]), 1000, subtype="FLOAT")
+    assert read_line(_line(tmp_path, audio="1.wav", spans=[[0.001, 0.003]]))[0].tolist() == [0.25, 0.125]
+    parts = _line(tmp_path, parts=["1.wav"] * 2, silence_ms=[0, 1, 0], spans=[[0, 0.001], [0.002, 9.0]])
+    assert read_line(parts)[0].tolist() == [0.5, 0, 0.125, 0]
+    with pytest.raises(DataError, match=r"line x-1 .*begins at 0\.00 s, .*1\.wav ends at 0\.00 s"):
+        read_line(_line(tmp_path, audio="1.wav", spans=[[0.004, 0.005]]))

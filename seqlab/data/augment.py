@@ -7,6 +7,7 @@ line is read. Both draw from a generator seeded by (seed, epoch, line): an epoch
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,15 +102,25 @@ class Rejoin:
         max_parts: most recordings in a line.
         low_ms: shortest silence before, between and after, in milliseconds.
         high_ms: longest silence.
+        trim: largest share cut off the start or the end of a recording; half of them are cut.
     """
 
     def __init__(
-        self, pool: Sequence[Line], min_parts: int = 3, max_parts: int = 7, low_ms: int = 20, high_ms: int = 210
+        self,
+        pool: Sequence[Line],
+        min_parts: int = 3,
+        max_parts: int = 7,
+        low_ms: int = 20,
+        high_ms: int = 210,
+        trim: float = 0.0,
     ) -> None:
         if not 1 <= min_parts <= max_parts:
             raise ValueError(f"needs 1 <= min_parts <= max_parts, got {min_parts} and {max_parts}")
         if not 0 <= low_ms <= high_ms:
             raise ValueError(f"needs 0 <= low_ms <= high_ms, got {low_ms} and {high_ms}")
+        if not 0 <= trim < 1:
+            raise ValueError(f"trim must lie in [0, 1), got {trim}")
+        self.trim = trim
         self.counts = (min_parts, max_parts)
         self.silence = (low_ms, high_ms)
         self.pool: dict[str | None, list[Line]] = defaultdict(list)
@@ -126,15 +137,23 @@ class Rejoin:
         count = int(rng.integers(self.counts[0], self.counts[1], endpoint=True))
         picks = [pool[i] for i in rng.integers(len(pool), size=count)]
         silence = rng.integers(self.silence[0], self.silence[1], size=count + 1, endpoint=True).tolist()
+        spans = [self._span(float(p.duration_s or 0.0), rng) for p in picks]
         return replace(
             line,
             audio=None,
             parts=[str(p.root / str(p.audio)) for p in picks],
             silence_ms=silence,
+            spans=spans,
             text=" ".join(p.text for p in picks),
-            duration_s=sum(p.duration_s or 0.0 for p in picks) + sum(silence) / 1000,
-            root=picks[0].root.__class__(),
+            duration_s=sum(end - start for start, end in spans) + sum(silence) / 1000,
+            root=Path(),
         )
+
+    def _span(self, duration: float, rng: np.random.Generator) -> list[float]:
+        """Draw what is kept of a recording; the end may lie a little beyond it."""
+        cut = duration * self.trim * float(rng.random())
+        side = int(rng.integers(4))  # start, end, or neither
+        return [cut if side == 0 else 0.0, duration - cut if side == 1 else duration + 0.001]
 
 
 Drawn = list[tuple[Augmentation, Any]]

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from seqlab.batch import Example
 from seqlab.data.augment import Augmentation, Drawn, Rejoin, apply_all, draw_all
-from seqlab.manifest import Line
+from seqlab.manifest import Line, used_seconds
 from seqlab.media import audio_info, read_audio, read_line
 
 
@@ -52,8 +52,7 @@ class AudioCache:
 def duration(line: Line) -> float:
     """Return the seconds of a line: as its manifest says, else from the headers of its files."""
     if line.duration_s is None:
-        silence = sum(line.silence_ms or []) / 1000
-        line.duration_s = sum(audio_info(path).duration for path in line.files) + silence
+        line.duration_s = used_seconds(line, [audio_info(path).duration for path in line.files])
     return line.duration_s
 
 

@@ -76,8 +76,10 @@ class BucketBatches:
             groups[-1] += [batches[-1]] * (world - len(groups[-1]))
             chosen = [groups[i][rank] for i in rng.permutation(len(groups))]
         else:
-            batches = cut_batches(np.argsort(frames, kind="stable").tolist(), frames, batch_frames, max_lines)
-            chosen = batches[rank::world]
+            if len(frames) < world:
+                raise DataError(f"{len(frames)} validation lines cannot be shared out over {world} processes")
+            share = np.argsort(frames, kind="stable")[rank::world]
+            batches = chosen = cut_batches(share.tolist(), frames, batch_frames, max_lines)
         self.batches = chosen
         self.start = start
         padded = sum(len(b) * int(frames[b].max()) for b in batches)

@@ -9,12 +9,18 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 
 from seqlab.data.datamodule import DataModule
 from seqlab.task import CTCTask
 from seqlab.training.callbacks import SaveLast, ShowProgress, WholeCheckpoints
 
 logger = logging.getLogger(__name__)
+
+
+def is_first_process() -> bool:
+    """Tell whether this process speaks and writes for all of a distributed run."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 class Training:

@@ -40,7 +40,10 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         ConfigError: a setting is wrong or the run folder is taken.
         DataError: too many training lines are faulty.
     """
-    from seqlab.training.trainer import Training  # Lightning takes seconds to import: not before settings are checked
+    from seqlab.training.trainer import Training, is_first_process  # Lightning takes seconds to import
+
+    first = is_first_process()
+    console = console if first else Console(quiet=True)
 
     tokenizer = build(config["tokenizer"])
     nodes = {key: build(config[key]) for key in ("loss", "decoder", "schedule")}
@@ -48,7 +51,7 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     build_on_meta(config)
     training: Training = build(config["training"], run_dir=str(run_dir))
     build(config["optimizer"], params=[nn.Parameter(torch.zeros(1))])
-    resume = _open_run(config, run_dir, training.last, console)
+    resume = _open_run(config, run_dir, training.last, console, first)
     training.set_threads()
 
     splits: dict[str, list[Line]] = {}
@@ -66,11 +69,12 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     else:
         tokenizer.fit(line.text for line in splits["train"] + pool)
     config["tokenizer"] |= tokenizer.state()
-    _examine(config, run_dir, splits, pool, tokenizer, console)
+    _examine(config, run_dir, splits, pool, tokenizer, console, first)
 
     config = json.loads(json.dumps(config))
-    save_yaml(config, run_dir / "config.yaml")
-    _record(config, run_dir)
+    if first:
+        save_yaml(config, run_dir / "config.yaml")
+        _record(config, run_dir)
 
     from seqlab.data.datamodule import DataModule
     from seqlab.task import CTCTask
@@ -94,19 +98,18 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     begun = time.process_time()
     trainer = training.fit(task, data, loggers, resume)
     best = find_checkpoint(run_dir)
-    if trainer.is_global_zero:
-        minutes = (time.process_time() - begun) / 60
-        console.print(
-            f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
-            f"best checkpoint: {best}\n"
-            f"next: seqlab evaluate model={run_dir}   or   seqlab transcribe {run_dir} FILE...",
-            highlight=False,
-            soft_wrap=True,
-        )
+    minutes = (time.process_time() - begun) / 60
+    console.print(
+        f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
+        f"best checkpoint: {best}\n"
+        f"next: seqlab evaluate model={run_dir}   or   seqlab transcribe {run_dir} FILE...",
+        highlight=False,
+        soft_wrap=True,
+    )
     return best
 
 
-def _open_run(config: Config, run_dir: Path, last: Path, console: Console) -> Path | None:
+def _open_run(config: Config, run_dir: Path, last: Path, console: Console, first: bool) -> Path | None:
     """Decide whether the run folder is new, continued or replaced; returns the checkpoint to go on from."""
     taken = last.parent.is_dir() and any(last.parent.glob("*.ckpt"))
     if config["resume"]:
@@ -124,7 +127,7 @@ def _open_run(config: Config, run_dir: Path, last: Path, console: Console) -> Pa
             f"{run_dir} already holds a run; resume=true continues it, run_dir=... starts another beside it, "
             "overwrite=true replaces it"
         )
-    if taken:
+    if taken and first:
         shutil.rmtree(last.parent)
         for name in ("metrics.csv", "tensorboard"):
             path = run_dir / name
@@ -138,14 +141,21 @@ def _same(saved: Config, now: Config) -> bool:
 
 
 def _examine(
-    config: Config, run_dir: Path, splits: dict[str, list[Line]], pool: list[Line], tokenizer: Any, console: Console
+    config: Config,
+    run_dir: Path,
+    splits: dict[str, list[Line]],
+    pool: list[Line],
+    tokenizer: Any,
+    console: Console,
+    first: bool,
 ) -> None:
     """Run the doctor; leave faulty lines out, or stop when there are too many."""
     model = CTCModel(config, len(tokenizer.symbols))
     parts = {**splits, **({"rejoin_from": pool} if pool else {})}
     diagnosis = examine(parts, tokenizer, model, LISTENED, console if console.is_terminal else None)
     path = run_dir / "doctor.jsonl"
-    diagnosis.write(path)
+    if first:
+        diagnosis.write(path)
     if diagnosis.faults:
         console.print(diagnosis.summary() + f"\nthe whole list: {path}", highlight=False, markup=False, soft_wrap=True)
     for split, lines in (("train", splits["train"]), ("dev", splits["dev"]), ("rejoin_from", pool)):

@@ -71,3 +71,12 @@ def test_validation_keeps_order_by_length() -> None:
 def test_no_lines_is_an_error() -> None:
     with pytest.raises(DataError, match="no lines"):
         BucketBatches(np.array([], dtype=int), 100)
+
+
+def test_ranks_share_validation_without_repetition() -> None:
+    frames = lengths(11)
+    ranks = [list(BucketBatches(frames, 10**6, rank=r, world=3, shuffle=False)) for r in range(3)]
+    assert all(ranks)
+    assert sorted(i for batches in ranks for batch in batches for i in batch) == list(range(11))
+    with pytest.raises(DataError, match="cannot be shared"):
+        BucketBatches(frames[:2], 100, world=3, shuffle=False)

@@ -1,0 +1,156 @@
+"""What training does when things go wrong, and how it spends its budget."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqlab.ctc.loss import CTCLoss
+from seqlab.training.metrics_csv import MetricsCSV
+from tests.conftest import Run, small_settings
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, bad: set[int] | None) -> None:
+    """Make the training loss NaN in the given calls, or in all of them."""
+    calls = {"n": 0}
+    original = CTCLoss.forward
+
+    def forward(self: CTCLoss, log_probs: Tensor, *rest: Tensor) -> Tensor:
+        losses: Tensor = original(self, log_probs, *rest)
+        if losses.requires_grad:
+            calls["n"] += 1
+            if bad is None or calls["n"] in bad:
+                return losses * float("nan")
+        return losses
+
+    monkeypatch.setattr(CTCLoss, "forward", forward)
+
+
+def test_bad_step_is_skipped_counted_and_named(
+    corpus: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, {3, 5})
+    done = seqlab("train", *small_settings(corpus), "run_dir=run")
+    assert done.returncode == 0, done.stderr
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("skipped: loss or gradient not finite; its lines: train-0") == 2
+    assert max(float(r["train/skipped"]) for r in rows(tmp_path / "run") if r["train/skipped"]) == 2
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(torch.isfinite(v).all() for v in checkpoint["state_dict"].values())
+
+
+def test_too_many_bad_steps_stop_the_run_with_the_reason(
+    corpus: Path, seqlab: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(monkeypatch, None)
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "training.max_bad_steps=4")
+    assert done.returncode == 2
+    assert "4 steps had a loss or gradient that is not finite (training.max_bad_steps)" in done.stderr
+    assert "Lower optimizer.lr" in done.stderr
+
+
+def test_all_blank_output_is_explained(corpus: Path, seqlab: Run) -> None:
+    settings = ["optimizer.lr=1e-9", "training.max_epochs=6", "training.ema=null", "seed=3"]
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", *settings)
+    log = Path("run/train.log").read_text()
+    last = float(rows(Path("run"))[-1]["val/blank"] or rows(Path("run"))[-2]["val/blank"])
+    assert done.returncode == 0
+    if last > 0.999:  # an untrained net may as well say one symbol throughout
+        assert "normal in the first epochs" in log
+        assert "still all blank. Try" in log
+
+
+def test_all_blank_counts_validations(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    from seqlab import task as module
+
+    class Trainer:
+        world_size = 1
+        sanity_checking = False
+
+    class Stub:
+        trainer = Trainer()
+        all_blank = 0
+        schedule = module.build({"_target_": "seqlab.schedules.Constant"})
+        _all_ranks = staticmethod(lambda sums: sums)
+
+        def log(self, *args: object, **kwargs: object) -> None: ...
+
+    stub = Stub()
+    counts = module.Counts(0, 0, 5, 0)
+    for blank in (10, 10, 10, 10, 9, 10):
+        stub._sums = {"words": counts, "characters": counts, "loss": 1.0, "lines": 1, "blank": blank, "frames": 10}  # type: ignore[attr-defined]
+        module.CTCTask.on_validation_epoch_end(stub)  # type: ignore[arg-type]
+    messages = [r.getMessage()[:30] for r in caplog.records]
+    first, stuck = "the output is all blank: norma", "the output is still all blank."
+    assert messages == [first, stuck, first]
+
+
+def test_time_budget_ends_the_run_annealed(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "training.budget_minutes=0.05")
+    assert done.returncode == 0, done.stderr
+    rates = [float(r["train/lr"]) for r in rows(tmp_path / "run") if r["train/lr"]]
+    assert rates[-1] < 0.2 * max(rates)
+
+
+def test_seed_decides_the_result(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    weights = []
+    for run, seed in (("a", 1), ("b", 1), ("c", 2)):
+        done = seqlab("train", *small_settings(corpus), f"run_dir={run}", f"seed={seed}", "encoder.dropout=0.1")
+        assert done.returncode == 0, done.stderr
+        checkpoint = torch.load(tmp_path / run / "checkpoints" / "last.ckpt", weights_only=True)
+        weights.append(checkpoint["state_dict"]["model.head.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_global_normalisation_and_bf16_train(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    settings = ["normalize=global", "training.precision=bf16-mixed", "training.accumulate=2", "optimizer=sgd"]
+    done = seqlab("train", *small_settings(corpus), *settings, "run_dir=run", "training.early_stopping=1")
+    assert done.returncode == 0, done.stderr
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert bool(checkpoint["state_dict"]["model.normalize.fitted"])
+
+
+def test_overwrite_replaces_a_run(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    assert seqlab("train", *small_settings(corpus), "run_dir=run").returncode == 0
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "overwrite=true", "training.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert {r["epoch"] for r in rows(tmp_path / "run")} == {"0"}
+
+
+def test_metrics_survive_a_resume(tmp_path: Path) -> None:
+    log = MetricsCSV(str(tmp_path))
+    for step in (0, 10, 20):
+        log.log_metrics({"a": step, "epoch": 0}, step)
+    log.log_metrics({"b": 1.5, "epoch": 0}, 20)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("1,3")  # killed in the middle of a row
+    again = MetricsCSV(str(tmp_path))
+    again.log_metrics({"a": 11, "c": 1.0, "epoch": 1}, 20)
+    assert [(r["step"], r["a"], r["b"], r["c"]) for r in rows(tmp_path)] == [
+        ("0", "0", "", ""),
+        ("10", "10", "", ""),
+        ("20", "11", "", "1"),
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_one_machine(corpus: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "seqlab", "train", *small_settings(corpus), "run_dir=run", "training.devices=2"]
+    command += ["training.accelerator=cpu", "training.max_epochs=3"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("best checkpoint: ") == 1
+    record = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert record["seqlab"]
