@@ -9,6 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
 
+PIECE = 16384  # frames, times lines, per piece when no gradient is needed
+
 
 class BLSTM(nn.Module):
     """Layers of LSTM (Graves and Schmidhuber 2005), exact for every length in a padded batch.
@@ -109,16 +111,30 @@ class BLSTM(nn.Module):
                 x = functional.dropout(x, self.lstm.dropout, self.training)
             forward, backward = self.lstm.all_weights[2 * layer : 2 * layer + 2]
             states = self._run(x, forward)
-            reverse = self._run(x[backwards], backward)
+            reverse = self._run(x, backward, backwards)
             x = torch.cat([states, reverse[backwards]], 2)  # (T, B, H)
         return mask_padding(x.transpose(0, 1), lengths)
 
-    def _run(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
-        """Run one direction of one layer over x (T, B, F), from states of 0."""
-        lines = x.shape[1]
+    def _run(self, x: Tensor, weights: Sequence[Tensor], order: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Run one direction of one layer over x (T, B, F), reordered if an order is given, from states of 0.
+
+        Without gradients a long recording runs in pieces that hand their states on: the same result, and the kernel's
+        own memory (all gates of all frames) stays that of a piece.
+        """
+        frames, lines = x.shape[:2]
         hidden = x.new_zeros(1, lines, self.lstm.proj_size or self.lstm.hidden_size)
         cell = x.new_zeros(1, lines, self.lstm.hidden_size)
-        return torch.lstm(x, (hidden, cell), tuple(weights), True, 1, 0.0, self.training, False, False)[0]
+        whole = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
+        size = frames if whole else max(PIECE // lines, 1)
+        answers = []
+        for begin in range(0, frames, size) if not whole and frames > size else (0,):
+            part = slice(begin, begin + size)
+            piece = x[part] if order is None else x[order[0][part], order[1]]
+            answer, hidden, cell = torch.lstm(
+                piece, (hidden, cell), tuple(weights), True, 1, 0.0, self.training, False, False
+            )
+            answers.append(answer)
+        return torch.cat(answers) if len(answers) > 1 else answers[0]
 
 
 def _reversal(lengths: Tensor, frames: int) -> tuple[Tensor, Tensor]:

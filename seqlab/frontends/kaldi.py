@@ -1,7 +1,7 @@
 """Kaldi's log-mel filterbank, on frames: the definition of torchaudio.compliance.kaldi, computed in fewer passes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -58,6 +58,7 @@ class Filterbank:
         framing: how the signal is cut.
         preemphasis: share of the sample before that is subtracted from each sample.
         energy: append the log energy of the frame.
+        floor: smallest energy whose logarithm is taken.
         window: Povey's window without its first weight, which is 0, (window - 1,).
         bands: groups of neighbouring filters: first and last FFT bin that the group touches, and its weights
             (bins, filters). 97 % of a whole mel matrix are zeros; small ones save half of the multiplication.
@@ -66,14 +67,24 @@ class Filterbank:
     framing: Framing
     preemphasis: float
     energy: bool
+    floor: float
     window: Tensor
     bands: tuple[tuple[int, int, Tensor], ...]
 
     @classmethod
     def build(
-        cls, framing: Framing, num_mels: int, low_freq: float, high_freq: float, preemphasis: float, energy: bool
+        cls,
+        framing: Framing,
+        num_mels: int,
+        low_freq: float,
+        high_freq: float,
+        preemphasis: float,
+        energy: bool = False,
+        floor: float = FLOOR,
     ) -> "Filterbank":
         """Compute the constants on the CPU; high_freq of 0 or less counts from the Nyquist frequency."""
+        if floor < FLOOR:
+            raise ValueError(f"floor must be {FLOOR:.3g} or more, got {floor}")
         if not 0 <= preemphasis <= 1:
             raise ValueError(f"preemphasis must lie in [0, 1], got {preemphasis}")
         with torch.device("cpu"), torch.inference_mode(False):
@@ -84,13 +95,13 @@ class Filterbank:
                 bins = group.any(0).nonzero().flatten()
                 first, last = int(bins[0]), int(bins[-1]) + 1
                 bands.append((first, last, group[:, first:last].T.contiguous()))
-        return cls(framing, preemphasis, energy, window, tuple(bands))
+        return cls(framing, preemphasis, energy, floor, window, tuple(bands))
 
     def to(self, device: torch.device) -> "Filterbank":
         """Return the constants on another device."""
         with torch.inference_mode(False):
             bands = tuple((first, last, weights.to(device)) for first, last, weights in self.bands)
-            return Filterbank(self.framing, self.preemphasis, self.energy, self.window.to(device), bands)
+            return replace(self, window=self.window.to(device), bands=bands)
 
     def __call__(self, frames: Tensor) -> Tensor:
         """Turn frames of the signal (..., window), float32, into log-mel features (..., F).
@@ -106,7 +117,7 @@ class Filterbank:
         features = [power[..., first:last] @ weights for first, last, weights in self.bands]
         if self.energy:
             features.append(frames.square().sum(-1, keepdim=True))
-        return torch.cat(features, -1).clamp_(min=FLOOR).log_()
+        return torch.cat(features, -1).clamp_(min=self.floor).log_()
 
 
 def mel_filters(num_mels: int, framing: Framing, low_freq: float, high_freq: float) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from seqlab.batch import mask_padding
 from seqlab.errors import DataError
 from seqlab.frontends.deltas import append_deltas, check_order
-from seqlab.frontends.kaldi import Filterbank, Framing
+from seqlab.frontends.kaldi import FLOOR, Filterbank, Framing
 
 # Frames per piece on the CPU: a whole batch at once falls out of the cache and is 2-3 times slower.
 BLOCK = 512
@@ -27,6 +27,8 @@ class LogMel(nn.Module):
         preemphasis: share of the sample before that is subtracted from each sample.
         energy: append the log energy of the frame before pre-emphasis (floored at 1.2e-7, as in Kaldi itself;
             torchaudio's default floor of 1 would cut off all quiet frames of a signal in [-1, 1]).
+        floor: smallest energy; 1.2e-7 is Kaldi's. Raised to 1e-5 (white noise some 80 dB below full scale) it makes
+            digital silence, as between joined recordings, look like a quiet room.
         deltas: 1 appends deltas, 2 double deltas too.
 
     Attributes:
@@ -45,12 +47,13 @@ class LogMel(nn.Module):
         high_freq: float = 0.0,
         preemphasis: float = 0.97,
         energy: bool = False,
+        floor: float = FLOOR,
         deltas: int = 0,
     ) -> None:
         super().__init__()
         self.framing = Framing.from_ms(sample_rate, window_ms, shift_ms)
         self.deltas = check_order(deltas)
-        bank = Filterbank.build(self.framing, num_mels, low_freq, high_freq, preemphasis, energy)
+        bank = Filterbank.build(self.framing, num_mels, low_freq, high_freq, preemphasis, energy, floor)
         # Not buffers: they would follow model.half() and lose their precision.
         self._banks = {torch.device("cpu"): bank}
         self.sample_rate = sample_rate

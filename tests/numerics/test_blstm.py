@@ -114,6 +114,7 @@ def test_packed_way_takes_empty_lines() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @shapes
 def test_gpu_equals_cpu(settings: dict) -> None:
     torch.manual_seed(1)
@@ -193,3 +194,16 @@ def test_bf16_autocast_trains(settings: dict) -> None:
         assert parameter.grad.dtype == torch.float32
         assert parameter.grad.isfinite().all()
         assert parameter.grad.any(), name
+
+
+def test_long_recordings_run_in_pieces_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    from seqlab.encoders import blstm
+
+    torch.manual_seed(0)
+    encoder = blstm.BLSTM(5, hidden_size=4, num_layers=2).eval()
+    x, lengths = torch.randn(3, 50, 5), torch.tensor([50, 31, 8])
+    whole, _ = encoder(x, lengths)  # with gradients: in one go
+    monkeypatch.setattr(blstm, "PIECE", 21)  # pieces of 7 frames
+    with torch.inference_mode():
+        pieces, _ = encoder(x, lengths)
+    assert torch.allclose(whole, pieces, atol=1e-6, rtol=0)
