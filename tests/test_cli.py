@@ -25,9 +25,9 @@ def test_verb_help_shows_groups_and_settings(verb: str, seqlab: Run) -> None:
     done = seqlab(verb, "--help")
     assert done.returncode == 0
     words = {
-        "train": ["encoder: blstm, lstm", "stem: conv2d, none, stack", "hidden_size", "resume"],
-        "prepare": ["corpus: fsdd", "prepare:"],
-        "evaluate": ["manifest"],
+        "train": ["* encoder=blstm ", "  encoder=lstm ", "stem=conv2d", "experiment=fsdd", "resume: false"],
+        "prepare": ["* corpus=spoken_digits", "corpus=fsdd", "data_dir: "],
+        "evaluate": ["manifest: null", "# folder of the report"],
     }
     for word in words[verb]:
         assert word in done.stdout

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seqlab.config import PROVIDED, build, check, compose, conf_dir, node_faults, resolve_target, type_fault
+from seqlab.config import build, check, compose, conf_dir, resolve_target
+from seqlab.config.nodes import PROVIDED, node_faults, type_fault
 from seqlab.errors import ConfigError
 from seqlab.model import build_on_meta
 

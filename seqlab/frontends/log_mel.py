@@ -27,8 +27,8 @@ class LogMel(nn.Module):
         preemphasis: share of the sample before that is subtracted from each sample.
         energy: append the log energy of the frame before pre-emphasis (floored at 1.2e-7, as in Kaldi itself;
             torchaudio's default floor of 1 would cut off all quiet frames of a signal in [-1, 1]).
-        floor: smallest energy; 1.2e-7 is Kaldi's. Raised to 1e-5 (white noise some 80 dB below full scale) it makes
-            digital silence, as between joined recordings, look like a quiet room.
+        floor: smallest energy; 1.2e-7 is Kaldi's. Raised to 1e-5 (white noise about 80 dB below full scale
+            at 16 kHz) it makes digital silence, as between joined recordings, look like a quiet room.
         deltas: 1 appends deltas, 2 double deltas too.
 
     Attributes:

@@ -1,0 +1,9 @@
+"""Configuration: plain dicts composed by Hydra, checked against signatures, built into objects.
+
+The only room that knows Hydra and ``_target_``. Everything else receives plain dicts and built objects.
+"""
+
+from seqlab.config.composition import compose, run
+from seqlab.config.nodes import Config, build, check, conf_dir, load_yaml, resolve_target, save_yaml
+
+__all__ = ["Config", "build", "check", "compose", "conf_dir", "load_yaml", "resolve_target", "run", "save_yaml"]

@@ -1,0 +1,263 @@
+"""Compose configurations and run verbs with Hydra."""
+
+import logging
+import os
+import sys
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.config.nodes import Config, conf_dir, format_faults, load_yaml, node_faults, suggestion, targets
+from seqlab.errors import ConfigError, UserError
+
+
+def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = None) -> Config:
+    """Compose and check the configuration of a verb, as the command line would.
+
+    Args:
+        verb: "prepare", "train" or "evaluate".
+        overrides: Hydra overrides such as "encoder.hidden_size=64".
+        config_dir: a further folder with configuration groups, searched after ours.
+
+    Returns:
+        A plain dict, all interpolations resolved.
+
+    Raises:
+        ConfigError: with all faults.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if config_dir:
+        overrides = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]", *overrides]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            loader: ConfigLoader = GlobalHydra.instance().config_loader()
+            parsed = []
+            for text in overrides:
+                try:
+                    parsed += OverridesParser.create(config_loader=loader).parse_overrides([text])
+                except HydraException as error:
+                    raise ConfigError(f"setting {text!r} is not KEY=VALUE: {str(error).splitlines()[0]}") from None
+            groups = {str(g) for g in _groups(conf_dir())}
+            choices = [o for o in parsed if o.get_key_element().strip("+~") in groups or o.key_or_group == "hydra"]
+            plain = [o for o in parsed if o not in choices and not o.is_hydra_override()]
+            hydra_only = [o for o in parsed if o.is_hydra_override()]
+            base = hydra_compose(
+                verb, [_first(o) for o in choices] + [str(o.input_line) for o in hydra_only], return_hydra_config=True
+            )
+            faults = _override_faults(base, plain)
+            wrong = {key for key, _ in faults}
+            good = [o for o in plain if o.key_or_group not in wrong]
+            composed = hydra_compose(
+                verb,
+                [_first(o) for o in choices + good] + [str(o.input_line) for o in hydra_only],
+                return_hydra_config=True,
+            )
+            # hydra.* can be resolved only inside a job; the two names used by conf/ are given here.
+            OmegaConf.set_readonly(composed.hydra, False)
+            OmegaConf.set_struct(composed, False)
+            files = _files(composed, {str(o.key_or_group): "command line" for o in good})
+            composed.pop("hydra")
+            missing = [str(k) for k in OmegaConf.missing_keys(composed)]
+            faults += [(k, f"{k}: is required; give {k}=...") for k in missing]
+            if missing:
+                raise ConfigError(format_faults([f for _, f in faults], files))
+            config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
+            known = _top_keys(verb)
+            unknown = [k for k in config if k not in known]
+            texts = [f for _, f in faults] + [f"{k}: unknown key{suggestion(k, known)}" for k in unknown]
+            texts += [f for p, n in targets(config) for f in node_faults(p, n)]
+            if texts:
+                raise ConfigError(format_faults(texts, files))
+            return config
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_first_lines(error)) from None
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _top_keys(verb: str) -> list[str]:
+    """Return the keys that the top YAML of a verb has: its own and those of its groups."""
+    top = load_yaml(conf_dir() / f"{verb}.yaml", resolve=False)
+    return [str(k) for k in top if k not in ("defaults", "hydra")] + list(_groups_of(verb))
+
+
+def _groups_of(verb: str) -> dict[str, str | None]:
+    """Return the groups of a verb's top YAML, in order, each with its default choice."""
+    entries = load_yaml(conf_dir() / f"{verb}.yaml", resolve=False).get("defaults", [])
+    return {str(k).removeprefix("optional "): v for entry in entries if entry != "_self_" for k, v in entry.items()}
+
+
+def _first_lines(error: Exception) -> str:
+    text = str(error).strip()
+    return "\n".join(line for line in text.splitlines() if line.strip() and "full_key" not in line)
+
+
+def _groups(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            yield path.relative_to(folder)
+
+
+def _first(override: Any) -> str:
+    """Return an override as text; of a sweep only its first value."""
+    if override.is_sweep_override():
+        return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+    return str(override.input_line)
+
+
+def _override_faults(base: Any, overrides: Sequence[Any]) -> list[tuple[str, str]]:
+    """Name overrides whose key is nowhere in the composed configuration."""
+    from omegaconf import OmegaConf
+
+    faults = []
+    for override in overrides:
+        if override.is_add() or override.is_force_add():
+            continue
+        node: Any = base
+        walked: list[str] = []
+        for part in str(override.key_or_group).split("."):
+            if not OmegaConf.is_dict(node):
+                break
+            if part not in list(node.keys()):  # "in" would deny keys whose value is missing
+                key = ".".join([*walked, part])
+                known = [str(k) for k in node if k not in ("_target_", "hydra")]
+                faults.append((str(override.key_or_group), f"{key}: unknown key{suggestion(part, known)}"))
+                break
+            walked.append(part)
+            if OmegaConf.is_missing(node, part):
+                break
+            node = node._get_node(part)
+            if OmegaConf.is_interpolation(node):
+                break
+    return faults
+
+
+def _files(composed: Any, from_command_line: Mapping[str, str]) -> dict[str, str]:
+    """Map configuration keys to the YAML they came from."""
+    choices = dict(composed.hydra.runtime.choices)
+    files = {
+        group.replace("/", "."): f"conf/{group}/{choice}.yaml"
+        for group, choice in choices.items()
+        if choice and not group.startswith("hydra/") and "@" not in group
+    }
+    return files | dict(from_command_line)
+
+
+def help_text(verb: str) -> str:
+    """Describe a verb by its YAML: every group with its choices, every top setting with its comment."""
+    top = (conf_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
+    groups = _groups_of(verb)
+    choice = "[GROUP=CHOICE] " if groups else ""
+    usage = f"usage: seqlab {verb} {choice}[KEY=VALUE] [--cfg job] [-m] [--config-dir DIR]"
+    rows = [top.splitlines()[0].lstrip("# "), "", usage]
+    if groups:
+        rows += ["", "Groups (* is the default):"]
+    for group, chosen in groups.items():
+        for path in sorted((conf_dir() / group).glob("*.yaml")):
+            comments = [x for x in path.read_text(encoding="utf-8").splitlines() if x.startswith("# ") and "@" not in x]
+            mark = "*" if chosen == path.stem else " "
+            rows.append(f"  {mark} {f'{group}={path.stem}':<32} {comments[0].lstrip('# ')}")
+    own = top.partition("\n\n")[2] if groups else top.partition("\n")[2]
+    rows += ["", "Settings:", *(f"    {line}" for line in own.partition("hydra:")[0].strip().splitlines()), ""]
+    example = f"seqlab {verb} --cfg job" + (f" -p {next(iter(groups))}" if groups else "")
+    rows += [f"{example} shows settings inside groups; -m KEY=A,B runs once for each value."]
+    return "\n".join(rows) + "\n"
+
+
+def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any]) -> None:
+    """Run a verb under Hydra: --help, --cfg job, -m sweeps, --config-dir and tab completion all work.
+
+    Args:
+        verb: name of the top YAML.
+        arguments: what followed the verb on the command line.
+        job: called with the checked plain configuration and the run folder, once per sweep job.
+
+    Raises:
+        ConfigError: before anything is read or written.
+    """
+    if any(a in ("-h", "--help") for a in arguments):
+        sys.stdout.write(help_text(verb))
+        return
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    flags = ("--hydra-help", "--version", "-sc", "--shell-completion", "--info", "-i")
+    if not any(a.split("=")[0] in flags for a in arguments):
+        overrides, config_dir = _split_arguments(arguments)
+        compose(verb, overrides, config_dir)
+
+    @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)
+    def main(composed: DictConfig) -> None:
+        config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
+        logging.captureWarnings(True)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if HydraConfig.get().mode == RunMode.RUN:
+            pending.append((config, folder))
+            return
+        try:
+            job(config, folder)
+        except (UserError, OSError) as error:  # a sweep goes on with its other jobs
+            failures.append(error)
+
+    # A single job runs after Hydra is done: Lightning starts further processes by the command line, and under Hydra it
+    # would leave the verb out of it.
+    pending: list[tuple[Config, Path]] = []
+    failures: list[Exception] = []
+    saved = sys.argv
+    sys.argv = [f"seqlab {verb}", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands the exception on instead of printing its own report
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_first_lines(error)) from None
+    finally:
+        sys.argv = saved
+    for config, folder in pending:
+        job(config, folder)
+    if failures:
+        raise failures[0]
+
+
+def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """Separate Hydra's overrides from its options; returns the overrides and --config-dir."""
+    overrides, config_dir, takes_value = [], None, False
+    with_value = (
+        "--config-dir",
+        "-cd",
+        "--config-name",
+        "-cn",
+        "--config-path",
+        "-cp",
+        "--cfg",
+        "-c",
+        "--package",
+        "-p",
+    )
+    previous = ""
+    for argument in arguments:
+        if takes_value:
+            if previous in ("--config-dir", "-cd"):
+                config_dir = argument
+            takes_value = False
+        elif argument.startswith("-"):
+            takes_value = argument in with_value
+            if argument.startswith("--config-dir="):
+                config_dir = argument.partition("=")[2]
+        else:
+            overrides.append(argument)
+        previous = argument
+    return overrides, config_dir

@@ -1,0 +1,250 @@
+"""Configuration nodes: find conf/, check every ``_target_`` against the signature of its class, build it."""
+
+import difflib
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from seqlab.errors import ConfigError, UserError
+
+Config = dict[str, Any]
+
+# Rooms whose public classes and functions a configuration may name, and the few names from outside.
+ALLOWED_ROOMS = (
+    "seqlab.corpora.",
+    "seqlab.tokenizers.",
+    "seqlab.frontends.",
+    "seqlab.stems.",
+    "seqlab.cells.",
+    "seqlab.encoders.",
+    "seqlab.ctc.",
+    "seqlab.data.",
+    "seqlab.schedules.",
+    "seqlab.training.",
+)
+ALLOWED_NAMES = (
+    "torch.optim.AdamW",
+    "torch.optim.SGD",
+    "lightning.pytorch.loggers.TensorBoardLogger",
+)
+# Arguments that the program passes, by the node's name: a YAML must not set them.
+PROVIDED: dict[str, frozenset[str]] = {
+    "stem": frozenset({"input_size"}),
+    "encoder": frozenset({"input_size"}),
+    "normalize": frozenset({"input_size"}),
+    "optimizer": frozenset({"params"}),
+    "rejoin": frozenset({"pool"}),
+    "data": frozenset({"train", "dev", "tokenizer", "frontend", "seed", "augment", "rejoin"}),
+    "training": frozenset({"run_dir"}),
+    "csv": frozenset({"save_dir"}),
+    "tensorboard": frozenset({"save_dir"}),
+}
+
+
+def conf_dir() -> Path:
+    """Return the folder of the YAML files: inside the installed package, else beside it."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise ConfigError(f"no conf/ folder found in or beside {package}; reinstall seqlab")
+
+
+def resolve_target(name: str) -> Callable[..., Any]:
+    """Return the class or function that a ``_target_`` names, if it is on the allow-list.
+
+    Raises:
+        ConfigError: the name is not allowed or does not exist.
+    """
+    if not isinstance(name, str) or not (name in ALLOWED_NAMES or name.startswith(ALLOWED_ROOMS)):
+        rooms = ", ".join(room.rstrip(".") for room in ALLOWED_ROOMS)
+        raise ConfigError(f"_target_ {name!r} is not allowed; a target lies in {rooms} or is one of {ALLOWED_NAMES}")
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and not module_name.startswith(error.name):
+            raise
+        raise ConfigError(f"_target_ {name!r}: there is no module {module_name}") from None
+    target = vars(module).get(attribute)
+    own = name.startswith("seqlab.")
+    if not callable(target) or attribute.startswith("_") or (own and target.__module__ != module_name):
+        public = [k for k, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module_name]
+        raise ConfigError(f"_target_ {name!r} does not exist{suggestion(attribute, public)}")
+    return target
+
+
+def suggestion(word: str, known: Sequence[str]) -> str:
+    """Return "; did you mean 'x'?" when a known word is near, else "; known: ..."."""
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if match:
+        return f"; did you mean {match[0]!r}?"
+    return f"; known: {', '.join(sorted(known))}" if known else ""
+
+
+def type_fault(value: Any, annotation: Any) -> str | None:
+    """Say what is wrong with a value for a parameter's annotation, or None when it fits.
+
+    Understands what YAML can hold: bool, int, float, str, None, lists, dicts, unions and Literal. Annotations beyond
+    that are not judged.
+    """
+    if annotation is inspect.Parameter.empty or annotation is Any:
+        return None
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        if value in arguments:
+            return None
+        options = ", ".join(str(a) for a in arguments)
+        return f"must be one of {options}, got {value!r}{suggestion(str(value), [str(a) for a in arguments])}"
+    if origin in (typing.Union, types.UnionType):
+        faults = [type_fault(value, a) for a in arguments]
+        return None if None in faults else f"must be {_type_name(annotation)}, got {value!r}"
+    kind = origin or annotation
+    if isinstance(kind, str) or not isinstance(kind, type):
+        return None
+    if kind is type(None):
+        fits = value is None
+    elif kind is bool:
+        fits = isinstance(value, bool)
+    elif kind is int:
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    elif kind is float:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+    elif kind is str or issubclass(kind, Path):
+        fits = isinstance(value, str | Path)
+    elif issubclass(kind, Mapping):
+        fits = isinstance(value, Mapping)
+    elif kind is tuple:
+        fits = isinstance(value, list | tuple)
+        if fits and arguments and arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            return f"must hold {len(arguments)} values, got {value!r}"
+    elif issubclass(kind, list) or kind in (Sequence, typing.Iterable) or kind.__module__ == "collections.abc":
+        fits = isinstance(value, list | tuple)
+    else:
+        return None  # a class of the program: a built object
+    if not fits:
+        return f"must be {_type_name(annotation)}, got {value!r}"
+    if kind is tuple and arguments and arguments[-1] is not Ellipsis:
+        return next((f for v, a in zip(value, arguments, strict=True) if (f := type_fault(v, a))), None)
+    if isinstance(value, list | tuple) and arguments:
+        return next((f for v in value if (f := type_fault(v, arguments[0]))), None)
+    return None
+
+
+def _type_name(annotation: Any) -> str:
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
+
+
+def targets(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
+    """Yield every node with a ``_target_`` and its dotted path."""
+    if isinstance(config, Mapping):
+        if "_target_" in config:
+            yield path, dict(config)
+        for key, value in config.items():
+            yield from targets(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(config, list):
+        for index, value in enumerate(config):
+            yield from targets(value, f"{path}[{index}]")
+
+
+def node_faults(path: str, node: Config) -> list[str]:
+    """Check one node against the signature of its target; returns the faults, one string each."""
+    try:
+        target = resolve_target(node["_target_"])
+    except ConfigError as error:
+        return [f"{path}: {error}"]
+    provided = PROVIDED.get(path.rpartition(".")[2], frozenset())
+    parameters = {k: p for k, p in inspect.signature(target).parameters.items() if k != "self"}
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    settable = [k for k in parameters if k not in provided]
+    faults = []
+    for key, value in node.items():
+        if key == "_target_":
+            continue
+        if key in provided:
+            faults.append(f"{path}.{key}: is given by the program, remove it")
+        elif key not in parameters:
+            faults.append(f"{path}.{key}: unknown key{suggestion(key, settable)}")
+        elif not (isinstance(value, Mapping) and "_target_" in value):
+            fault = type_fault(value, hints.get(key, inspect.Parameter.empty))
+            if fault:
+                faults.append(f"{path}.{key}: {fault}")
+    for key in settable:
+        parameter = parameters[key]
+        named = parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        if parameter.default is inspect.Parameter.empty and named and key not in node:
+            faults.append(f"{path}.{key}: is missing and has no default")
+    return faults
+
+
+def check(config: Config, files: Mapping[str, str] | None = None) -> None:
+    """Check every node of a configuration; nothing is built and no data is read.
+
+    Args:
+        config: a composed configuration as a plain dict.
+        files: for each top key the YAML file it came from, for the message.
+
+    Raises:
+        ConfigError: with all faults at once, each with file, key and, where one is near, the right name.
+    """
+    faults = [fault for path, node in targets(config) for fault in node_faults(path, node)]
+    if faults:
+        raise ConfigError(format_faults(faults, files))
+
+
+def format_faults(faults: Sequence[str], files: Mapping[str, str] | None = None) -> str:
+    """Join faults into one message, each with the file it came from."""
+
+    def place(fault: str) -> str:
+        key = fault.split(":", 1)[0]
+        best = max((p for p in files or {} if key == p or key.startswith(p + ".")), key=len, default=None)
+        return f"  {fault}" + (f"  ({files[best]})" if files and best else "")
+
+    return f"{len(faults)} fault(s) in the configuration:\n" + "\n".join(place(f) for f in faults)
+
+
+def build(node: Config, **provided: Any) -> Any:
+    """Build the object that a node describes; nested nodes are built first.
+
+    Raises:
+        ConfigError: the node does not fit its target, or the target refuses a value.
+    """
+    node = {k: _build_nested(v) for k, v in node.items()}
+    target = resolve_target(node.pop("_target_"))
+    try:
+        return target(**node, **provided)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{target.__module__}.{target.__qualname__}: {error}") from error
+
+
+def _build_nested(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return build(dict(value)) if "_target_" in value else {k: _build_nested(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_build_nested(v) for v in value]
+    return value
+
+
+def load_yaml(path: str | Path, resolve: bool = True) -> Config:
+    """Read a plain configuration file, such as a run folder's config.yaml."""
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_container(OmegaConf.load(path), resolve=resolve)
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path}: not a configuration")
+    return typing.cast(Config, config)
+
+
+def save_yaml(config: Config, path: str | Path) -> None:
+    """Write a plain configuration file."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.save(OmegaConf.create(config), path)
