@@ -1,0 +1,11 @@
+"""Read and write media files. Nothing else in seqlab opens one.
+
+Audio comes as float32 mono, (S,), nominally in [-1, 1]. soundfile decodes WAV, FLAC, OGG and MP3 (and AIFF, AU, CAF,
+NIST SPHERE ...), soxr changes the rate, and formats that soundfile does not know go through the program ``ffmpeg``
+where there is one. Files are read by blocks and mixed down block by block, so memory follows what a file truly holds:
+about four bytes per mono sample, whatever its header claims and however many channels it has.
+"""
+
+from seqlab.media.audio import AudioInfo, audio_info, read_audio, read_line, write_flac, write_wav
+
+__all__ = ["AudioInfo", "audio_info", "read_audio", "read_line", "write_flac", "write_wav"]
