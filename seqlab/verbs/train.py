@@ -67,7 +67,8 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         config["tokenizer"]["alphabet"] = load_yaml(run_dir / "config.yaml")["tokenizer"]["alphabet"]
         tokenizer = build(config["tokenizer"])
     else:
-        tokenizer.fit(line.text for line in splits["train"] + pool)
+        texts = [line.text for line in splits["train"] + pool]
+        tokenizer.fit([*texts, " ".join(texts[:2])] if rejoin else texts)  # joined lines have spaces
     config["tokenizer"] |= tokenizer.state()
     _examine(config, run_dir, splits, pool, tokenizer, console, first)
 
