@@ -133,3 +133,4 @@ def test_evaluate_counts_and_reports(trained: Path, corpus: Path, seqlab: Run, t
     # without a manifest the corpus of the training names the test part, and the report lies in the run folder
     done = seqlab("evaluate", f"model={trained}")
     assert (trained / "evaluate" / "test" / "report.html").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["report"]  # nothing else is left behind

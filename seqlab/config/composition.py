@@ -94,7 +94,8 @@ def _top_keys(verb: str) -> list[str]:
 def _groups_of(verb: str) -> dict[str, str | None]:
     """Return the groups of a verb's top YAML, in order, each with its default choice."""
     entries = load_yaml(conf_dir() / f"{verb}.yaml", resolve=False).get("defaults", [])
-    return {str(k).removeprefix("optional "): v for entry in entries if entry != "_self_" for k, v in entry.items()}
+    choices = [pair for entry in entries if entry != "_self_" for pair in entry.items()]
+    return {str(k).removeprefix("optional "): v for k, v in choices if not str(k).startswith("override ")}
 
 
 def _first_lines(error: Exception) -> str:
@@ -167,7 +168,7 @@ def help_text(verb: str) -> str:
             comments = [x for x in path.read_text(encoding="utf-8").splitlines() if x.startswith("# ") and "@" not in x]
             mark = "*" if chosen == path.stem else " "
             rows.append(f"  {mark} {f'{group}={path.stem}':<32} {comments[0].lstrip('# ')}")
-    own = top.partition("\n\n")[2] if groups else top.partition("\n")[2]
+    own = top.partition("\n\n")[2]
     rows += ["", "Settings:", *(f"    {line}" for line in own.partition("hydra:")[0].strip().splitlines()), ""]
     example = f"seqlab {verb} --cfg job" + (f" -p {next(iter(groups))}" if groups else "")
     rows += [f"{example} shows settings inside groups; -m KEY=A,B runs once for each value."]
