@@ -61,8 +61,8 @@ class Diagnosis:
     advice: list[str] = field(default_factory=list)
 
     def unusable(self, split: str) -> set[str]:
-        """Return the ids of a split's lines that have an error."""
-        return {f.id for f in self.faults if f.split == split and f.severity == "error"}
+        """Return the places ("file:line") of a split's lines that have an error."""
+        return {f.where for f in self.faults if f.split == split and f.severity == "error"}
 
     def count(self, severity: Severity) -> int:
         """Return the number of faults of a severity."""
@@ -116,17 +116,15 @@ def examine(
     for split, lines in splits.items():
         diagnosis.lines[split] = len(lines)
         heard = list(lines) if listen is None else random.Random(0).sample(list(lines), min(listen, len(lines)))
-        unheard = {line.id for line in heard}
         sound: dict[str, Sequence[Fault]] = {}
         for line in track(heard, f"listening to {split}", console=console, transient=True, disable=console is None):
-            sound[line.id] = _listen(split, line, model.sample_rate)
+            sound[line.where] = _listen(split, line, model.sample_rate)
         for line in lines:
             faults = _text_faults(split, line, tokenizer)
             file_faults = _file_faults(split, line, headers)
             faults += file_faults
             if not any(f.severity == "error" for f in file_faults):
-                if line.id in unheard:
-                    faults += sound[line.id]
+                faults += sound.get(line.where, [])
                 faults += _frame_faults(split, line, tokenizer, model)
             diagnosis.faults += faults
         diagnosis.seconds[split] = sum(line.duration_s or 0.0 for line in lines)

@@ -45,7 +45,7 @@ def test_too_few_frames_names_numbers_and_the_stride_that_fits(tmp_path: Path) -
     diagnosis = diagnose({"train": [short]}, "stem.factor=3")
     assert kinds(diagnosis) == [("a", "too few frames", "error")]
     assert diagnosis.faults[0].message == ("9 labels with 2 repeats need 11 frames, got 6; a stem stride of 1 would do")
-    assert diagnosis.unusable("train") == {"a"}
+    assert diagnosis.unusable("train") == {"m.jsonl:a"}
     assert diagnosis.advice == ["the largest stem stride that fits every line that can fit is 1"]
     assert diagnose({"train": [short]}, "stem.factor=1").faults == []
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import platform
 import shutil
 import subprocess
@@ -25,8 +24,6 @@ from seqlab.manifest import Line, read_manifests
 from seqlab.model import CTCModel, build_on_meta
 from seqlab.recognizer import find_checkpoint
 
-logger = logging.getLogger(__name__)
-
 # What may not change when a run is resumed: the network and its output.
 FIXED_ON_RESUME = ("tokenizer", "frontend", "normalize", "stem", "encoder")
 LISTENED = 200  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
@@ -46,8 +43,8 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     console = console if first else Console(quiet=True)
 
     tokenizer = build(config["tokenizer"])
-    nodes = {key: build(config[key]) for key in ("loss", "decoder", "schedule")}
-    logger.debug("built %s", ", ".join(nodes))
+    for node in ("loss", "decoder", "schedule"):  # what the task builds later refuses its values here
+        build(config[node])
     build_on_meta(config)
     training: Training = build(config["training"], run_dir=str(run_dir))
     build(config["optimizer"], params=[nn.Parameter(torch.zeros(1))])
@@ -167,7 +164,7 @@ def _examine(
                 f"max_faulty={config['max_faulty']} allows; they are named above and in {path}. "
                 "Mend them, or raise max_faulty to leave them out"
             )
-        lines[:] = [line for line in lines if line.id not in bad]
+        lines[:] = [line for line in lines if line.where not in bad]
 
 
 def _record(config: Config, run_dir: Path) -> None:
