@@ -90,6 +90,16 @@ def test_sweep_makes_one_run_for_each_value(corpus: Path, seqlab: Run, tmp_path:
         assert f"seed: {seed}" in (folder / "config.yaml").read_text()
 
 
+def test_folder_names_with_spaces_and_equals_signs(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    settings = [*small_settings(corpus), f"corpus.train={corpus}/train.jsonl", "training.max_epochs=1"]
+    done = seqlab("train", *settings, "run_dir=my runs=ü/a")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my runs=ü" / "a" / "checkpoints" / "last.ckpt").exists()
+    done = seqlab("evaluate", "model=my runs=ü/a", f"manifest={corpus}/test.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my runs=ü" / "a" / "evaluate" / "test" / "report.html").exists()
+
+
 def test_own_configuration_folder(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "thin.yaml").write_text("# @package _global_\nencoder:\n  hidden_size: 5\n")

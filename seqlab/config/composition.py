@@ -186,6 +186,7 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
     Raises:
         ConfigError: before anything is read or written.
     """
+    arguments = [_quoted(a) for a in arguments]
     if any(a in ("-h", "--help") for a in arguments):
         sys.stdout.write(help_text(verb))
         return
@@ -231,6 +232,15 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         job(config, folder)
     if failures:
         raise failures[0]
+
+
+def _quoted(argument: str) -> str:
+    """Quote a plain value with an equals sign in it, such as a file name: Hydra's grammar would refuse it."""
+    key, _, value = argument.partition("=")
+    if argument.startswith("-") or "=" not in value or value[0] in "'\"[{$":
+        return argument
+    escaped = value.replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shlex
 import shutil
 import subprocess
 import time
@@ -51,6 +52,9 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     resume = _open_run(config, run_dir, training.last, console, first)
     training.set_threads()
 
+    for split in ("train", "dev", "test", "rejoin_from"):
+        if isinstance(config["corpus"].get(split), str):
+            config["corpus"][split] = [config["corpus"][split]]
     splits: dict[str, list[Line]] = {}
     for split in ("train", "dev"):
         if not config["corpus"].get(split):
@@ -100,7 +104,8 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     console.print(
         f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
         f"best checkpoint: {best}\n"
-        f"next: seqlab evaluate model={run_dir}   or   seqlab transcribe {run_dir} FILE...",
+        f"next: seqlab evaluate {shlex.quote(f'model={run_dir}')}   or   seqlab transcribe {shlex.quote(str(run_dir))} "
+        "FILE...",
         highlight=False,
         soft_wrap=True,
     )
