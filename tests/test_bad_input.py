@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from tests.conftest import RATE, Run, small_settings
 
@@ -143,8 +144,6 @@ def test_model_that_is_none(trained: Path, seqlab: Run, tmp_path: Path) -> None:
 
 
 def test_checkpoint_with_code_in_it_is_not_run(seqlab: Run, tmp_path: Path) -> None:
-    import torch
-
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.system, (f"touch {tmp_path}/ran",)
@@ -273,6 +272,10 @@ BAD_SETTINGS: dict[str, tuple[list[str], str]] = {
     "nothing says when to stop": (["training.max_epochs=null"], "must say when to stop"),
     "alphabet with a double": (["tokenizer.alphabet='aab'"], "stand twice"),
 }
+
+
+if not torch.cuda.is_available():
+    BAD_SETTINGS["a GPU that is not there"] = (["training.accelerator=gpu"], "PyTorch finds none")
 
 
 @pytest.mark.parametrize("kind", BAD_SETTINGS)

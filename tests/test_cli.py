@@ -82,7 +82,7 @@ def test_plain_lines_when_the_output_is_no_terminal(corpus: Path, seqlab: Run) -
 
 def test_sweep_makes_one_run_for_each_value(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     settings = [*small_settings(corpus), "run_dir=run", "training.max_epochs=1"]
-    done = seqlab("train", "-m", *settings, "seed=1,2")
+    done = seqlab("train", *settings, "-m", "seed=1,2")
     assert done.returncode == 0, done.stderr
     for job, seed in (("0", 1), ("1", 2)):
         folder = tmp_path / "run-sweep" / job

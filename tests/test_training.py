@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seqlab.ctc.loss import CTCLoss
 from seqlab.training.metrics_csv import MetricsCSV
+from seqlab.training.trainer import moving_average
 from tests.conftest import Run, small_settings
 
 
@@ -116,6 +117,14 @@ def test_overwrite_replaces_a_run(corpus: Path, seqlab: Run, tmp_path: Path) -> 
     done = seqlab("train", *small_settings(corpus), "run_dir=run", "overwrite=true", "training.max_epochs=1")
     assert done.returncode == 0, done.stderr
     assert {r["epoch"] for r in rows(tmp_path / "run")} == {"0"}
+
+
+def test_moving_average_forgets_the_first_weights() -> None:
+    average = moving_average(0.9)
+    one, two = torch.tensor([1.0]), torch.tensor([2.0])
+    assert average(one, two, torch.tensor(0)).item() == pytest.approx(1.9)  # decay (1 + 0) / (10 + 0)
+    assert average(one, two, torch.tensor(80)).item() == pytest.approx(1.1)  # decay 0.9 = (1 + 80) / (10 + 80)
+    assert average(one, two, torch.tensor(10**6)).item() == pytest.approx(1.1)
 
 
 def test_metrics_survive_a_resume(tmp_path: Path) -> None:

@@ -197,9 +197,9 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    options, overrides, config_dir = _split_arguments(arguments)
     flags = ("--hydra-help", "--version", "-sc", "--shell-completion", "--info", "-i")
     if not any(a.split("=")[0] in flags for a in arguments):
-        overrides, config_dir = _split_arguments(arguments)
         compose(verb, overrides, config_dir)
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)
@@ -220,7 +220,7 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
     pending: list[tuple[Config, Path]] = []
     failures: list[Exception] = []
     saved = sys.argv
-    sys.argv = [f"seqlab {verb}", *arguments]
+    sys.argv = [f"seqlab {verb}", *options, *overrides]  # Hydra's parser refuses overrides on both sides of an option
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands the exception on instead of printing its own report
     try:
         main()
@@ -243,9 +243,11 @@ def _quoted(argument: str) -> str:
     return f"{key}='{escaped}'"
 
 
-def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
-    """Separate Hydra's overrides from its options; returns the overrides and --config-dir."""
-    overrides, config_dir, takes_value = [], None, False
+def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], str | None]:
+    """Separate Hydra's options from its overrides; returns both and --config-dir."""
+    options: list[str] = []
+    overrides: list[str] = []
+    config_dir, takes_value = None, False
     with_value = (
         "--config-dir",
         "-cd",
@@ -263,12 +265,14 @@ def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
         if takes_value:
             if previous in ("--config-dir", "-cd"):
                 config_dir = argument
+            options.append(argument)
             takes_value = False
         elif argument.startswith("-"):
+            options.append(argument)
             takes_value = argument in with_value
             if argument.startswith("--config-dir="):
                 config_dir = argument.partition("=")[2]
         else:
             overrides.append(argument)
         previous = argument
-    return overrides, config_dir
+    return options, overrides, config_dir

@@ -2,14 +2,15 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from seqlab.data.datamodule import DataModule
 from seqlab.task import CTCTask
@@ -21,6 +22,21 @@ logger = logging.getLogger(__name__)
 def is_first_process() -> bool:
     """Tell whether this process speaks and writes for all of a distributed run."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return an exponential moving average of weights that forgets the first ones quickly.
+
+    The decay grows as (1 + n) / (10 + n) over the first updates n, so that the untrained weights do not linger in the
+    average of a short run.
+    """
+
+    def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
+        count = float(updates)
+        now = min(decay, (1 + count) / (10 + count))
+        return averaged * now + current * (1 - now)
+
+    return average
 
 
 class Training:
@@ -80,6 +96,8 @@ class Training:
             raise ValueError(f"ema must lie between 0 and 1, got {ema}")
         if gradient_clip is not None and gradient_clip <= 0:
             raise ValueError(f"gradient_clip must be positive or null, got {gradient_clip}")
+        if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+            raise ValueError("accelerator is gpu, but PyTorch finds none; use auto or cpu")
         self.run_dir = Path(run_dir)
         self.max_epochs = max_epochs if not budget_minutes else None
         self.max_steps, self.precision, self.accumulate = max_steps, precision, accumulate
@@ -119,7 +137,7 @@ class Training:
         show = ShowProgress(task.model.sample_rate)
         callbacks: list[Callback] = [show, best, SaveLast(self.last, self.checkpoint_minutes)]
         if self.ema:
-            callbacks.append(EMAWeightAveraging(decay=self.ema))
+            callbacks.append(WeightAveraging(avg_fn=moving_average(self.ema)))
         if self.early_stopping:
             callbacks.append(EarlyStopping("val/cer", patience=self.early_stopping, mode="min"))
         for name in ("lightning.pytorch", "lightning.fabric"):
