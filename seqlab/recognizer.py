@@ -16,7 +16,7 @@ import torch
 from seqlab.batch import pad
 from seqlab.config import Config, build
 from seqlab.ctc.hypothesis import Hypothesis
-from seqlab.errors import DataError
+from seqlab.errors import ConfigError, DataError
 from seqlab.media import read_audio
 from seqlab.model import CTCModel
 from seqlab.outputs.transcript import Transcript, Word
@@ -85,6 +85,8 @@ class Recognizer:
             model.load_state_dict(weights)
         except RuntimeError as error:
             raise DataError(f"{file} does not fit its own configuration: {error}") from None
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("device cuda: PyTorch finds no CUDA device; use auto or cpu")
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         return cls(model.eval().to(where), tokenizer, build(config["decoder"]), config, str(file))
 

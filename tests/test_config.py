@@ -57,6 +57,25 @@ def test_unknown_key_is_named_with_the_near_one_and_its_file() -> None:
     assert "did you mean 'hidden_size'?" in text
 
 
+@pytest.mark.parametrize(
+    ("verb", "setting", "fault"),
+    [
+        ("train", "seed=x", "seed: must be int"),
+        ("train", "seed=-1", "seed: must be 0 or more"),
+        ("train", "resume=maybe", "resume: must be bool"),
+        ("train", "max_faulty=-1", "max_faulty: must be 0.0 or more"),
+        ("train", "corpus.train=[1]", "corpus.train: must be"),
+        ("evaluate", "device=tpu", "device: must be one of auto, cpu, cuda"),
+        ("evaluate", "threads=0", "threads: must be 1 or more"),
+        ("evaluate", "batch_seconds=0", "batch_seconds: must be 0.1 or more"),
+    ],
+)
+def test_settings_without_a_class_are_checked(verb: str, setting: str, fault: str) -> None:
+    text = faults(setting, *(["model=x"] if verb == "evaluate" else []), verb=verb)
+    assert text.startswith("1 fault(s)")
+    assert fault in text
+
+
 def test_all_faults_at_once() -> None:
     text = faults("encoder.hidden_size=wide", "stem.factr=2", "training.precision=16", "sead=3", "data.num_workers=1.5")
     assert text.startswith("5 fault(s)")

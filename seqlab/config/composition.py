@@ -6,10 +6,43 @@ import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from seqlab.config.nodes import Config, conf_dir, format_faults, load_yaml, node_faults, suggestion, targets
+from seqlab.config.nodes import Config, conf_dir, format_faults, load_yaml, node_faults, suggestion, targets, type_fault
 from seqlab.errors import ConfigError, UserError
+
+# Types of the settings that belong to no class: those of the top YAMLs and of corpora.
+TOP_TYPES: dict[str, Any] = {
+    "name": str | int,
+    "run_dir": str | int,
+    "data_dir": str,
+    "seed": int,
+    "resume": bool,
+    "overwrite": bool,
+    "max_faulty": float,
+    "model": str | int,
+    "manifest": str | list[str] | None,
+    "out": str | int | None,
+    "batch_seconds": float,
+    "threads": int,
+    "device": Literal["auto", "cpu", "cuda"],
+    "corpus.train": str | list[str] | None,
+    "corpus.dev": str | list[str] | None,
+    "corpus.test": str | list[str] | None,
+    "corpus.rejoin_from": str | list[str] | None,
+}
+
+
+def _top_faults(config: Config) -> list[str]:
+    """Check the settings that belong to no class."""
+    flat = {**config, **{f"corpus.{k}": v for k, v in (config.get("corpus") or {}).items()}}
+    checked = {key: type_fault(flat[key], kind) for key, kind in TOP_TYPES.items() if key in flat}
+    faults = [f"{key}: {fault}" for key, fault in checked.items() if fault]
+    least = {"threads": 1, "batch_seconds": 0.1, "max_faulty": 0.0, "seed": 0}
+    for key, value in least.items():
+        if key in flat and checked[key] is None and flat[key] < value:
+            faults.append(f"{key}: must be {value} or more, got {flat[key]}")
+    return faults
 
 
 def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = None) -> Config:
@@ -75,6 +108,7 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
             known = _top_keys(verb)
             unknown = [k for k in config if k not in known]
             texts = [f for _, f in faults] + [f"{k}: unknown key{suggestion(k, known)}" for k in unknown]
+            texts += _top_faults(config)
             texts += [f for p, n in targets(config) for f in node_faults(p, n)]
             if texts:
                 raise ConfigError(format_faults(texts, files))
