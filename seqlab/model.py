@@ -18,12 +18,12 @@ class CTCModel(nn.Module):
 
     def __init__(self, config: dict[str, Any], num_symbols: int) -> None:
         super().__init__()
-        self.frontend = build(config["frontend"])
-        self.normalize = build(config["normalize"], input_size=self.frontend.num_features)
+        self.frontend = build(config["frontend"], "frontend")
+        self.normalize = build(config["normalize"], "normalize", input_size=self.frontend.num_features)
         masks = (config.get("augment") or {}).get("features") or {}
-        self.augment = nn.ModuleList(build(node) for node in masks.values())
-        self.stem = build(config["stem"], input_size=self.frontend.num_features)
-        self.encoder = build(config["encoder"], input_size=self.stem.num_features)
+        self.augment = nn.ModuleList(build(node, "augment") for node in masks.values())
+        self.stem = build(config["stem"], "stem", input_size=self.frontend.num_features)
+        self.encoder = build(config["encoder"], "encoder", input_size=self.stem.num_features)
         self.head = nn.Linear(self.encoder.num_features, num_symbols)
 
     def features(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -70,25 +70,24 @@ class Recognizer:
             DataError: it is no checkpoint of seqlab.
         """
         file = find_checkpoint(path)
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("device cuda: PyTorch finds no CUDA device; use auto or cpu")
+        where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         try:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
             config = checkpoint["hyper_parameters"]["config"]
             weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k[:6] == "model."}
+            tokenizer = build(config["tokenizer"], "tokenizer")
+            with torch.device("meta"):  # takes no memory, so that false sizes are found before they cost any
+                model = CTCModel(config, len(tokenizer.symbols))
+            model.load_state_dict(weights, assign=True)
+            decoder = build(config["decoder"], "decoder")
         except OSError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever a damaged or hostile file leads to
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"{file} is no checkpoint of seqlab: {reason}") from None
-        tokenizer = build(config["tokenizer"])
-        model = CTCModel(config, len(tokenizer.symbols))
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise DataError(f"{file} does not fit its own configuration: {error}") from None
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("device cuda: PyTorch finds no CUDA device; use auto or cpu")
-        where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        return cls(model.eval().to(where), tokenizer, build(config["decoder"]), config, str(file))
+            raise DataError(f"{file} is no checkpoint of seqlab, or of another version: {reason}") from None
+        return cls(model.eval().to(where), tokenizer, decoder, config, str(file))
 
     @overload
     def transcribe(self, source: str | Path | np.ndarray, sample_rate: int | None = None) -> Transcript: ...
@@ -102,7 +101,7 @@ class Recognizer:
         """Transcribe a file, an array, or a list of them (as one batch).
 
         Args:
-            source: path of an audio file, or mono audio (S,) in [-1, 1].
+            source: path of an audio file, or mono audio (S,), floats in [-1, 1] or integers at their full scale.
             sample_rate: of arrays, in Hz; the model's own rate when not given.
 
         Returns:
@@ -121,7 +120,10 @@ class Recognizer:
     def _read(self, source: str | Path | np.ndarray, sample_rate: int | None) -> np.ndarray:
         rate = self.model.sample_rate
         if isinstance(source, np.ndarray):
-            audio = np.asarray(source, dtype=np.float32)
+            scale = np.iinfo(source.dtype).max if np.issubdtype(source.dtype, np.integer) else 1
+            audio = np.asarray(source, dtype=np.float32) / np.float32(scale)
+            if sample_rate is not None and sample_rate <= 0:
+                raise DataError(f"sample_rate must be positive, got {sample_rate}")
             if audio.ndim != 1:
                 raise DataError(f"audio must be mono, shape (S,); got {audio.shape}")
             if sample_rate and sample_rate != rate:

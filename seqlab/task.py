@@ -38,11 +38,11 @@ class CTCTask(LightningModule):
         super().__init__()
         self.save_hyperparameters({"config": config})
         self.config = config
-        self.tokenizer = build(config["tokenizer"])
+        self.tokenizer = build(config["tokenizer"], "tokenizer")
         self.model = CTCModel(config, len(self.tokenizer.symbols))
-        self.loss = build(config["loss"])
-        self.decoder = build(config["decoder"])
-        self.schedule = build(config["schedule"])
+        self.loss = build(config["loss"], "loss")
+        self.decoder = build(config["decoder"], "decoder")
+        self.schedule = build(config["schedule"], "schedule")
         training = config["training"]
         self.seed = int(config["seed"])
         self.max_bad_steps = int(training["max_bad_steps"])
@@ -62,7 +62,7 @@ class CTCTask(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser over all weights."""
-        return cast(torch.optim.Optimizer, build(self.config["optimizer"], params=list(self.parameters())))
+        return cast(torch.optim.Optimizer, build(self.config["optimizer"], "optimizer", params=list(self.parameters())))
 
     def on_fit_start(self) -> None:
         """Start the clock of the time budget."""

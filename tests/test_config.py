@@ -27,7 +27,7 @@ def test_every_choice_composes_and_builds(path: Path) -> None:
     assert config[path.parent.name] is not None
     build_on_meta(config)
     for node in ("tokenizer", "loss", "decoder", "schedule"):
-        assert build(config[node]) is not None
+        assert build(config[node], node) is not None
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
@@ -125,6 +125,9 @@ def test_broken_syntax_is_one_message() -> None:
         "seqlab.data.augment.soxr.resample",
         "seqlab.data.dataset.read_audio",
         "torch.load",
+        "seqlab.corpora.fsdd.prepare",
+        "seqlab.ctc.greedy.Greedy",
+        "torch.optim.SGD",
         "seqlab.encoders.blstm._private",
         "seqlab.encoders.nothing.There",
         "",
@@ -132,12 +135,12 @@ def test_broken_syntax_is_one_message() -> None:
 )
 def test_targets_outside_the_list_are_refused(target: str) -> None:
     with pytest.raises(ConfigError):
-        resolve_target(target)
+        resolve_target(target, "encoder")
     assert node_faults("encoder", {"_target_": target})
 
 
 def test_allowed_target_resolves() -> None:
-    assert resolve_target("seqlab.ctc.greedy.Greedy").__name__ == "Greedy"
+    assert resolve_target("seqlab.ctc.greedy.Greedy", "decoder").__name__ == "Greedy"
 
 
 def test_values_the_program_gives_are_refused() -> None:
@@ -147,13 +150,13 @@ def test_values_the_program_gives_are_refused() -> None:
 
 
 def test_missing_argument_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"x\.pool: is missing"):
-        check({"x": {"_target_": "seqlab.data.augment.Rejoin"}})
+    with pytest.raises(ConfigError, match=r"augment\.x\.pool: is missing"):
+        check({"augment": {"x": {"_target_": "seqlab.data.augment.Rejoin"}}})
 
 
 def test_refused_value_names_the_class() -> None:
     with pytest.raises(ConfigError, match=r"schedules\.WarmupCosine: warmup must lie in \[0, 1\], got 2"):
-        build({"_target_": "seqlab.schedules.WarmupCosine", "warmup": 2})
+        build({"_target_": "seqlab.schedules.WarmupCosine", "warmup": 2}, "schedule")
 
 
 @pytest.mark.parametrize(

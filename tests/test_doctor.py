@@ -25,7 +25,7 @@ def line(folder: Path, name: str, text: str, audio: np.ndarray | None = None, **
 
 def diagnose(splits: dict[str, list[Line]], *settings: str) -> Diagnosis:
     config = compose("train", [*CONFIG, "tokenizer.alphabet=' abc'", *settings])
-    tokenizer = build(config["tokenizer"])
+    tokenizer = build(config["tokenizer"], "tokenizer")
     return examine(splits, tokenizer, CTCModel(config, len(tokenizer.symbols)))
 
 

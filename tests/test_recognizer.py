@@ -1,11 +1,14 @@
 """Recognizer and transcribe: text, words with times, confidence, files of every kind."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import seqlab as package
 from seqlab.ctc.hypothesis import Hypothesis, Span
@@ -72,6 +75,54 @@ def test_what_is_no_audio_is_refused(recognizer: Recognizer) -> None:
         recognizer.transcribe(np.full(RATE, np.nan, np.float32))
     with pytest.raises(FileNotFoundError):
         recognizer.transcribe("nowhere.wav")
+
+
+def hostile(change: Callable[[dict[str, Any]], object], trained: Path, tmp_path: Path) -> Path:
+    checkpoint = torch.load(find_checkpoint(trained), weights_only=True)
+    change(checkpoint)
+    torch.save(checkpoint, tmp_path / "hostile.ckpt")
+    return tmp_path / "hostile.ckpt"
+
+
+def config(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = checkpoint["hyper_parameters"]["config"]
+    return found
+
+
+PREPARE = {"_target_": "seqlab.corpora.spoken_digits.prepare", "root": None, "out": "written"}
+BOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", "save_dir": "written"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: config(c).update(decoder=PREPARE),
+        lambda c: config(c).update(tokenizer=BOARD),
+        lambda c: config(c)["augment"].update(features={"a": PREPARE}),
+        lambda c: config(c)["encoder"].update(hidden_size=2**40),
+        lambda c: config(c)["encoder"].update(hidden_size="x"),
+        lambda c: config(c).pop("stem"),
+        lambda c: config(c)["tokenizer"].update(alphabet=None),
+        lambda c: c["hyper_parameters"].update(config="x"),
+        lambda c: c["hyper_parameters"].update(config={}),
+        lambda c: c.update(state_dict=[1]),
+    ],
+)
+def test_hostile_checkpoint_is_refused_and_does_nothing(
+    change: Callable[[dict[str, Any]], object], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hostile(change, trained, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"hostile\.ckpt is no checkpoint of seqlab"):
+        Recognizer.load(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["hostile.ckpt"]
+
+
+def test_integers_are_read_at_full_scale(recognizer: Recognizer) -> None:
+    audio = tones("ab", np.random.default_rng(5))
+    assert recognizer.transcribe(np.round(audio * 32767).astype(np.int16)).text == "ab"
+    with pytest.raises(DataError, match="must be positive"):
+        recognizer.transcribe(audio, sample_rate=-1)
 
 
 def test_best_checkpoint_is_found(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_all_blank_counts_validations(monkeypatch: pytest.MonkeyPatch, caplog: p
     class Stub:
         trainer = Trainer()
         all_blank = 0
-        schedule = module.build({"_target_": "seqlab.schedules.Constant"})
+        schedule = module.build({"_target_": "seqlab.schedules.Constant"}, "schedule")
         _all_ranks = staticmethod(lambda sums: sums)
 
         def log(self, *args: object, **kwargs: object) -> None: ...

@@ -13,24 +13,24 @@ from seqlab.errors import ConfigError, UserError
 
 Config = dict[str, Any]
 
-# Rooms whose public classes and functions a configuration may name, and the few names from outside.
-ALLOWED_ROOMS = (
-    "seqlab.corpora.",
-    "seqlab.tokenizers.",
-    "seqlab.frontends.",
-    "seqlab.stems.",
-    "seqlab.cells.",
-    "seqlab.encoders.",
-    "seqlab.ctc.",
-    "seqlab.data.",
-    "seqlab.schedules.",
-    "seqlab.training.",
-)
-ALLOWED_NAMES = (
-    "torch.optim.AdamW",
-    "torch.optim.SGD",
-    "lightning.pytorch.loggers.TensorBoardLogger",
-)
+# What each top key of a configuration may name: rooms (ending in a dot), whose public classes and functions are meant,
+# and single names. A model's file is a stranger's: its decoder must not be something that writes files.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "corpus": ("seqlab.corpora.",),
+    "tokenizer": ("seqlab.tokenizers.",),
+    "frontend": ("seqlab.frontends.",),
+    "normalize": ("seqlab.frontends.",),
+    "augment": ("seqlab.data.augment.", "seqlab.frontends."),
+    "stem": ("seqlab.stems.",),
+    "encoder": ("seqlab.encoders.",),
+    "loss": ("seqlab.ctc.",),
+    "decoder": ("seqlab.ctc.",),
+    "optimizer": ("torch.optim.AdamW", "torch.optim.SGD"),
+    "schedule": ("seqlab.schedules.",),
+    "data": ("seqlab.data.datamodule.",),
+    "training": ("seqlab.training.trainer.",),
+    "logger": ("seqlab.training.metrics_csv.", "lightning.pytorch.loggers.TensorBoardLogger"),
+}
 # Arguments that the program passes, by the node's name: a YAML must not set them.
 PROVIDED: dict[str, frozenset[str]] = {
     "stem": frozenset({"input_size"}),
@@ -54,15 +54,17 @@ def conf_dir() -> Path:
     raise ConfigError(f"no conf/ folder found in or beside {package}; reinstall seqlab")
 
 
-def resolve_target(name: str) -> Callable[..., Any]:
-    """Return the class or function that a ``_target_`` names, if it is on the allow-list.
+def resolve_target(name: str, key: str) -> Callable[..., Any]:
+    """Return the class or function that a ``_target_`` names, if the top key that it stands under allows it.
 
     Raises:
-        ConfigError: the name is not allowed or does not exist.
+        ConfigError: the name is not allowed there or does not exist.
     """
-    if not isinstance(name, str) or not (name in ALLOWED_NAMES or name.startswith(ALLOWED_ROOMS)):
-        rooms = ", ".join(room.rstrip(".") for room in ALLOWED_ROOMS)
-        raise ConfigError(f"_target_ {name!r} is not allowed; a target lies in {rooms} or is one of {ALLOWED_NAMES}")
+    allowed = ROOMS.get(key, ())
+    fits = isinstance(name, str) and any(name.startswith(a) if a.endswith(".") else name == a for a in allowed)
+    if not fits:
+        rooms = ", ".join(room.rstrip(".") for room in allowed) or "nothing"
+        raise ConfigError(f"_target_ {name!r} is not allowed under {key!r}, which takes {rooms}")
     module_name, _, attribute = name.rpartition(".")
     try:
         module = importlib.import_module(module_name)
@@ -156,7 +158,7 @@ def targets(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
 def node_faults(path: str, node: Config) -> list[str]:
     """Check one node against the signature of its target; returns the faults, one string each."""
     try:
-        target = resolve_target(node["_target_"])
+        target = resolve_target(node["_target_"], path.split(".")[0].split("[")[0])
     except ConfigError as error:
         return [f"{path}: {error}"]
     provided = PROVIDED.get(path.rpartition(".")[2], frozenset())
@@ -209,27 +211,34 @@ def format_faults(faults: Sequence[str], files: Mapping[str, str] | None = None)
     return f"{len(faults)} fault(s) in the configuration:\n" + "\n".join(place(f) for f in faults)
 
 
-def build(node: Config, **provided: Any) -> Any:
+def build(node: Config, key: str, **provided: Any) -> Any:
     """Build the object that a node describes; nested nodes are built first.
+
+    Args:
+        node: the node, with ``_target_`` and arguments.
+        key: the top key that it stands under, such as "encoder"; says what it may name.
+        provided: arguments that the program gives.
 
     Raises:
         ConfigError: the node does not fit its target, or the target refuses a value.
     """
-    node = {k: _build_nested(v) for k, v in node.items()}
-    target = resolve_target(node.pop("_target_"))
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError(f"{key}: needs a node with a _target_, got {node!r}")
+    arguments = {k: _build_nested(v, key) for k, v in node.items() if k != "_target_"}
+    target = resolve_target(node["_target_"], key)
     try:
-        return target(**node, **provided)
+        return target(**arguments, **provided)
     except UserError:
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{target.__module__}.{target.__qualname__}: {error}") from error
 
 
-def _build_nested(value: Any) -> Any:
+def _build_nested(value: Any, key: str) -> Any:
     if isinstance(value, Mapping):
-        return build(dict(value)) if "_target_" in value else {k: _build_nested(v) for k, v in value.items()}
+        return build(dict(value), key) if "_target_" in value else {k: _build_nested(v, key) for k, v in value.items()}
     if isinstance(value, list):
-        return [_build_nested(v) for v in value]
+        return [_build_nested(v, key) for v in value]
     return value
 
 

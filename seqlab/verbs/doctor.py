@@ -31,7 +31,7 @@ def doctor(
         net, tokenizer, config = recognizer.model, recognizer.tokenizer, recognizer.config
     else:
         config = compose("train", overrides)
-        tokenizer = build(config["tokenizer"])
+        tokenizer = build(config["tokenizer"], "tokenizer")
     splits: dict[str, list[Line]] = {}
     if manifests:
         for number, path in enumerate(manifests):

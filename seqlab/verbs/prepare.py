@@ -20,7 +20,7 @@ def prepare(config: Config, console: Console) -> dict[str, Path]:
     corpus: dict[str, Any] = config["corpus"]
     if not corpus.get("prepare"):
         raise ConfigError(f"corpus {corpus['name']!r} is made of your own manifests: there is nothing to prepare")
-    manifests: dict[str, Path] = build(corpus["prepare"])
+    manifests: dict[str, Path] = build(corpus["prepare"], "corpus")
     for name, path in manifests.items():
         lines = read_manifest(path)
         hours = sum(line.duration_s or 0.0 for line in lines) / 3600

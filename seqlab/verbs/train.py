@@ -43,12 +43,12 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     first = is_first_process()
     console = console if first else Console(quiet=True)
 
-    tokenizer = build(config["tokenizer"])
+    tokenizer = build(config["tokenizer"], "tokenizer")
     for node in ("loss", "decoder", "schedule"):  # what the task builds later refuses its values here
-        build(config[node])
+        build(config[node], node)
     build_on_meta(config)
-    training: Training = build(config["training"], run_dir=str(run_dir))
-    build(config["optimizer"], params=[nn.Parameter(torch.zeros(1))])
+    training: Training = build(config["training"], "training", run_dir=str(run_dir))
+    build(config["optimizer"], "optimizer", params=[nn.Parameter(torch.zeros(1))])
     resume = _open_run(config, run_dir, training.last, console, first)
     training.set_threads()
 
@@ -66,7 +66,7 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     pool = read_manifests(config["corpus"]["rejoin_from"]) if rejoin else []
     if resume:
         config["tokenizer"]["alphabet"] = load_yaml(run_dir / "config.yaml")["tokenizer"]["alphabet"]
-        tokenizer = build(config["tokenizer"])
+        tokenizer = build(config["tokenizer"], "tokenizer")
     else:
         texts = [line.text for line in splits["train"] + pool]
         tokenizer.fit([*texts, " ".join(texts[:2])] if rejoin else texts)  # joined lines have spaces
@@ -85,18 +85,19 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     task = CTCTask(config)
     data: DataModule = build(
         config["data"],
+        "data",
         train=splits["train"],
         dev=splits["dev"],
         tokenizer=tokenizer,
         frontend=task.model.frontend,
         seed=config["seed"],
-        augment=[build(node) for node in (config["augment"]["signal"] or {}).values()],
-        rejoin=build(rejoin, pool=pool) if rejoin else None,
+        augment=[build(node, "augment") for node in (config["augment"]["signal"] or {}).values()],
+        rejoin=build(rejoin, "augment", pool=pool) if rejoin else None,
     )
     _say_hello(config, run_dir, splits, task.model, console)
     if not resume:
         _fit_normalization(task.model, data.train_set)
-    loggers = [build(node, save_dir=str(run_dir)) for node in config["logger"].values()]
+    loggers = [build(node, "logger", save_dir=str(run_dir)) for node in config["logger"].values()]
     begun = time.process_time()
     trainer = training.fit(task, data, loggers, resume)
     best = find_checkpoint(run_dir)
