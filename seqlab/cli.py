@@ -77,7 +77,7 @@ complete -o default -F _seqlab seqlab
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console()
+    return Console(emoji=False)
 
 
 def _hydra(verb: str, arguments: Sequence[str]) -> int:
@@ -124,7 +124,7 @@ def _transcribe(arguments: Sequence[str]) -> int:
 
     from seqlab.verbs.transcribe import transcribe
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     failed = transcribe(
         given.model, given.files, console, given.format, given.output, given.output_dir, given.threads, given.device
     )
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         status = 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; a training goes on with resume=true\n")
+        sys.stderr.write("\nstopped" + ("; it goes on with resume=true\n" if given[:1] == ["train"] else "\n"))
         status = 130
     except (UserError, OSError) as error:
         sys.stderr.write(f"seqlab: error: {_message(error)}\n")
@@ -200,7 +200,10 @@ def _message(error: Any) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}"
-    return str(error)
+    text = str(error).strip()
+    if "Original Traceback" in text:  # an error of a reading process: its last line is the message
+        return text.splitlines()[-1].partition(": ")[2]
+    return text
 
 
 def _main(given: list[str]) -> int:

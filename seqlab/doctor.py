@@ -2,11 +2,13 @@
 
 import json
 import logging
+import os
 import random
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ from rich.progress import track
 
 from seqlab.ctc.feasibility import required_frames
 from seqlab.errors import DataError
+from seqlab.files import write_lines
 from seqlab.manifest import Line, used_seconds
 from seqlab.media import AudioInfo, audio_info, read_line
 from seqlab.model import CTCModel
@@ -90,9 +93,7 @@ class Diagnosis:
 
     def write(self, path: Path) -> None:
         """Write every fault as one JSON line."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [json.dumps(asdict(fault), ensure_ascii=False) for fault in self.faults]
-        path.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+        write_lines(path, (json.dumps(asdict(fault), ensure_ascii=False) for fault in self.faults))
 
 
 def examine(
@@ -237,13 +238,14 @@ def _outliers(split: str, lines: Sequence[Line]) -> list[Fault]:
 def _shared(splits: Mapping[str, Sequence[Line]]) -> list[Fault]:
     """Warn of ids and files that stand in a part that is trained on and in another."""
     ids = {line.id for line in splits.get("train", [])}
-    files = {str(path) for split in TRAINED for line in splits.get(split, []) for path in line.files}
+    real = lru_cache(maxsize=None)(os.path.realpath)  # one file may be spelt in many ways
+    files = {real(path) for split in TRAINED for line in splits.get(split, []) for path in line.files}
     faults = []
     for split, lines in splits.items():
         if split in TRAINED:
             continue
         for line in lines:
-            if shared := [str(p) for p in line.files if str(p) in files]:
+            if shared := [str(p) for p in line.files if real(p) in files]:
                 message = f"{shared[0]} is trained on as well: its error rate will flatter"
                 faults.append(_fault(split, line, "file also in train", "warning", message))
             elif line.id in ids:

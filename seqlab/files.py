@@ -28,6 +28,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[TextIO]:
             file.flush()
             os.fsync(file.fileno())  # a full disk may show only here, and it must show before the rename
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # nobody knows the temporary file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

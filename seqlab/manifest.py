@@ -91,12 +91,12 @@ def _is_span(span: Any) -> bool:
 def _parse(raw: str, root: Path, where: str) -> Line:
     try:
         row = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from None
     if not isinstance(row, dict):
         raise DataError('a line must be a JSON object like {"id": ..., "audio": ..., "text": ...}')
     for key in ("id", "text"):
-        if key not in row:
+        if row.get(key) is None:
             raise DataError(f'field "{key}" is missing')
     if "writer" in row:
         row.setdefault("speaker", row["writer"])
@@ -120,6 +120,8 @@ def _parse(raw: str, root: Path, where: str) -> Line:
             raise DataError(f'"silence_ms" needs {len(parts) + 1} entries for {len(parts)} parts, got {len(silence)}')
         elif not all(isinstance(s, int | float) and 0 <= s < 1e6 for s in silence):
             raise DataError('"silence_ms" must hold milliseconds, 0 or more')
+    elif row.get("silence_ms") is not None:
+        raise DataError('"silence_ms" goes with "parts"; this line has one recording')
     if (spans := row.get("spans")) is not None:
         files = len(parts) if parts is not None else 1
         if len(spans) != files or not all(_is_span(span) for span in spans):
@@ -155,7 +157,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Line]:
                 continue
             where = f"{path}:{number}"
             try:
-                line = _parse(raw.decode("utf-8"), path.parent, where)
+                line = _parse(raw.decode("utf-8-sig"), path.parent, where)
             except UnicodeDecodeError:
                 faults.append(f"{where}: not UTF-8")
                 continue

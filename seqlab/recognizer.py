@@ -81,6 +81,7 @@ class Recognizer:
             with torch.device("meta"):  # takes no memory, so that false sizes are found before they cost any
                 model = CTCModel(config, len(tokenizer.symbols))
             model.load_state_dict(weights, assign=True)
+            model = model.float()
             decoder = build(config["decoder"], "decoder")
         except OSError:
             raise
@@ -109,8 +110,10 @@ class Recognizer:
 
         Raises:
             FileNotFoundError: a file is missing.
-            DataError: a file is not readable or too short.
+            DataError: a file is not readable; a recording too short for one frame has an empty transcript.
         """
+        if isinstance(source, torch.Tensor):
+            source = source.numpy(force=True)
         if isinstance(source, str | Path | np.ndarray):
             return self.transcribe([source], sample_rate)[0]
         signals = [self._read(item, sample_rate) for item in source]
@@ -120,6 +123,8 @@ class Recognizer:
     def _read(self, source: str | Path | np.ndarray, sample_rate: int | None) -> np.ndarray:
         rate = self.model.sample_rate
         if isinstance(source, np.ndarray):
+            if np.issubdtype(source.dtype, np.unsignedinteger):
+                raise DataError(f"audio must hold floats or signed integers, got {source.dtype}")
             scale = np.iinfo(source.dtype).max if np.issubdtype(source.dtype, np.integer) else 1
             audio = np.asarray(source, dtype=np.float32) / np.float32(scale)
             if sample_rate is not None and sample_rate <= 0:

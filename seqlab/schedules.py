@@ -82,7 +82,7 @@ class Plateau(Constant):
     Args:
         warmup: share of the run spent on the way up.
         factor: what the learning rate is multiplied with at a plateau.
-        patience: epochs without improvement before that.
+        patience: validations without improvement before that.
         threshold: smallest fall of the metric that counts as improvement.
     """
 

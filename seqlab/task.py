@@ -79,11 +79,12 @@ class CTCTask(LightningModule):
             self._clock = now
             return self.spent_s / self.budget_s
         trainer = self.trainer
-        if trainer.max_steps and trainer.max_steps > 0:
-            return trainer.global_step / trainer.max_steps
+        steps = trainer.global_step / trainer.max_steps if trainer.max_steps and trainer.max_steps > 0 else 0.0
+        if (trainer.max_epochs or -1) < 0:
+            return steps
         loop = trainer.fit_loop
         within = loop.epoch_loop.batch_progress.current.completed / max(float(trainer.num_training_batches), 1.0)
-        return (epochs(trainer).processed + min(within, 1.0)) / max(trainer.max_epochs or 1, 1)
+        return max(steps, (epochs(trainer).processed + min(within, 1.0)) / max(trainer.max_epochs or 1, 1))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the seed of this step.
@@ -101,7 +102,7 @@ class CTCTask(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch."""
-        self._batch_ids = batch.ids
+        self._batch_ids += batch.ids
         log_probs, lengths = self.model(batch.signal, batch.lengths)
         losses = self.loss(log_probs, lengths, batch.labels, batch.label_lengths)
         self._count_infeasible(batch, lengths)
@@ -146,6 +147,7 @@ class CTCTask(LightningModule):
                     f"last one at step {self.global_step} with the lines {ids}. Lower optimizer.lr, set "
                     "training.gradient_clip, use training.precision=32-true, or look at these lines with seqlab doctor"
                 )
+        self._batch_ids = []
         self.log("train/skipped", float(self.skipped_lines + self.bad_steps), batch_size=1)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

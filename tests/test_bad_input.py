@@ -279,7 +279,7 @@ if not torch.cuda.is_available():
 
 
 @pytest.mark.parametrize("kind", BAD_SETTINGS)
-def test_bad_settings_stop_before_anything_is_written(kind: str, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+def test_bad_settings_stop_before_training(kind: str, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     overrides, words = BAD_SETTINGS[kind]
     done = seqlab("train", *small_settings(corpus), "run_dir=run", *overrides)
     assert words in no_traceback(done), done.stdout + done.stderr
@@ -299,7 +299,7 @@ def test_taken_run_folder_is_not_overwritten(trained: Path, corpus: Path, seqlab
 def test_resume_with_another_network_is_refused(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "run")
     done = seqlab("train", *small_settings(corpus), "run_dir=run", "resume=true", "encoder.hidden_size=7")
-    assert "trained with another network" in no_traceback(done)
+    assert "trained with other settings" in no_traceback(done)
     assert done.returncode == 2
 
 

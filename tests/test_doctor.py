@@ -144,6 +144,15 @@ def test_command_writes_the_whole_list_and_tells_by_its_status(corpus: Path, seq
     assert len((tmp_path / "list.jsonl").read_text().splitlines()) == 9
 
 
+def test_files_spelt_differently_are_one_file(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    row = json.loads((corpus / "train.jsonl").read_text().splitlines()[0])
+    spelt = row | {"id": "other", "audio": str(corpus / "train" / ".." / row["audio"])}
+    (tmp_path / "train.jsonl").write_text(json.dumps(spelt) + "\n")
+    settings = [v for s in CONFIG for v in ("-s", s)]
+    done = seqlab("doctor", corpus / "train.jsonl", "train.jsonl", *settings)
+    assert "file also in train: 1 in train.jsonl" in done.stdout  # the second part keeps a name of its own
+
+
 def test_command_takes_the_alphabet_of_a_model(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     row = json.loads((corpus / "test.jsonl").read_text().splitlines()[0])
     row |= {"text": "q", "audio": str(corpus / row["audio"])}

@@ -172,6 +172,36 @@ def test_equal_stems_get_names_of_their_own(trained: Path, seqlab: Run, tmp_path
     }
 
 
+def test_equal_names_in_equal_folders_stay_apart(trained: Path, seqlab: Run, tmp_path: Path) -> None:
+    for folder, text in (("a/x", "ab"), ("b/x", "ca")):
+        (tmp_path / folder).mkdir(parents=True)
+        soundfile.write(tmp_path / folder / "1.wav", tones(text, np.random.default_rng(0)), RATE)
+    assert seqlab("transcribe", trained, "a", "b", "-d", "out").returncode == 0
+    assert {p.read_text() for p in (tmp_path / "out").iterdir()} == {"ab\n", "ca\n"}
+
+
+def test_long_recording_does_not_pad_short_ones(recognizer: Recognizer, tmp_path: Path) -> None:
+    from seqlab.verbs import transcribe
+
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.wav" for i in range(6)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, tones("abc" * (60 if i == 5 else 1), rng), RATE)
+    sizes: list[tuple[int, int]] = []
+    original = recognizer.transcribe_signals
+
+    def watch(signals: list[np.ndarray], names: list[str]) -> object:
+        sizes.append((len(signals), max(map(len, signals))))
+        return original(signals, names)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognizer, "transcribe_signals", watch)
+        answers = list(transcribe._each(recognizer, paths, []))
+    assert [p for p, _ in answers] == paths
+    assert [n for n, _ in sizes] == [5, 1]
+    assert all(n * longest <= transcribe.BATCH_SECONDS * RATE for n, longest in sizes)
+
+
 def test_evaluate_counts_and_reports(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     done = seqlab("evaluate", f"model={trained}", f"manifest={corpus}/test.jsonl", "out=report")
     assert done.returncode == 0, done.stderr

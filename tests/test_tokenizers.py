@@ -49,6 +49,8 @@ def test_alphabet_from_text_is_sorted_and_taken_once() -> None:
 def test_bad_alphabets() -> None:
     with pytest.raises(ConfigError, match="stand twice: 'a'"):
         Characters("aba")
+    with pytest.raises(ConfigError, match="not one character each: 'ab'"):
+        Characters(["ab", "c"])
     with pytest.raises(ConfigError, match="is empty"):
         Characters("")
 

@@ -152,3 +152,68 @@ def test_two_processes_train_on_one_machine(corpus: Path, tmp_path: Path) -> Non
     assert done.stdout.count("best checkpoint: ") == 1
     record = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert record["seqlab"]
+
+
+def test_overwrite_keeps_the_old_run_until_the_new_one_can_begin(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    assert seqlab("train", *small_settings(corpus), "run_dir=run").returncode == 0
+    before = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "overwrite=true", "corpus.train=[nope.jsonl]")
+    assert done.returncode == 2
+    assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == before
+
+
+def test_rate_is_annealed_by_whichever_limit_comes_first(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "training.max_steps=10000")
+    assert done.returncode == 0, done.stderr
+    rates = [float(r["train/lr"]) for r in rows(tmp_path / "run") if r["train/lr"]]
+    assert rates[-1] < 0.5 * max(rates)
+
+
+def test_resume_refuses_another_optimiser_and_fewer_epochs(corpus: Path, seqlab: Run) -> None:
+    assert seqlab("train", *small_settings(corpus), "run_dir=run").returncode == 0
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "resume=true", "optimizer.lr=0.5")
+    assert (done.returncode, "trained with other settings" in done.stderr) == (2, True)
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "resume=true", "training.max_epochs=1")
+    assert (done.returncode, "training.max_epochs=1 leaves none" in done.stderr) == (2, True)
+
+
+def test_rejoining_without_recordings_of_the_speakers_is_refused(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    lines = [json.loads(r) for r in (corpus / "train.jsonl").read_text().splitlines()]
+    pool = [r | {"speaker": "nobody", "audio": str(corpus / r["audio"])} for r in lines]
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(r) + "\n" for r in pool))
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "augment=rejoin", "corpus.rejoin_from=[pool.jsonl]")
+    assert (done.returncode, "holds no recording of any speaker" in done.stderr) == (2, True)
+
+
+def test_sweep_names_every_bad_job_and_runs_the_others(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    settings = [*small_settings(corpus), "run_dir=run", "training.max_epochs=1", "-m", "encoder.hidden_size=4,wide,-1"]
+    done = seqlab("train", *settings)
+    assert done.returncode == 2
+    assert "2 jobs of the sweep failed" in done.stderr
+    assert "encoder.hidden_size: must be int, got 'wide'" in done.stderr
+    assert (tmp_path / "run-sweep" / "0" / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_recording_that_vanishes_is_named(corpus: Path, seqlab: Run, tmp_path: Path, workers: int) -> None:
+    from seqlab.verbs import train as verb
+
+    lines = [json.loads(r) for r in (corpus / "train.jsonl").read_text().splitlines()]
+    whole = (corpus / lines[7]["audio"]).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole)
+    paths = [r | {"audio": str(corpus / r["audio"])} for r in lines]
+    paths[7]["audio"] = "cut.wav"
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in paths))
+    original = verb._examine
+
+    def examine_then_break(*arguments: object) -> None:
+        original(*arguments)  # type: ignore[arg-type]
+        (tmp_path / "cut.wav").write_bytes(whole[:100])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verb, "_examine", examine_then_break)
+        settings = [*small_settings(corpus), "run_dir=run", "corpus.train=[train.jsonl]", f"data.num_workers={workers}"]
+        done = seqlab("train", *settings)
+    assert done.returncode == 2
+    assert "line train-007" in done.stderr
+    assert "Traceback" not in done.stderr

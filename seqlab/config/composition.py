@@ -241,6 +241,9 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
         logging.captureWarnings(True)
         folder = Path(HydraConfig.get().runtime.output_dir)
+        if faults := _top_faults(config) + [f for p, n in targets(config) for f in node_faults(p, n)]:
+            failures.append(ConfigError(format_faults(faults)))  # a further value of a sweep
+            return
         if HydraConfig.get().mode == RunMode.RUN:
             pending.append((config, folder))
             return
@@ -264,8 +267,10 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         sys.argv = saved
     for config, folder in pending:
         job(config, folder)
-    if failures:
+    if len(failures) == 1:
         raise failures[0]
+    if failures:
+        raise ConfigError(f"{len(failures)} jobs of the sweep failed:\n" + "\n".join(str(f) for f in failures))
 
 
 def _quoted(argument: str) -> str:

@@ -54,6 +54,11 @@ class DataModule(LightningDataModule):
         cache_mb: int = 512,
     ) -> None:
         super().__init__()
+        for name, value in (("num_workers", num_workers), ("cache_mb", cache_mb)):
+            if value < 0:
+                raise ValueError(f"{name} must be 0 or more, got {value}")
+        if not 0 <= length_jitter < 1:
+            raise ValueError(f"length_jitter must lie in [0, 1), got {length_jitter}")
         for name, value in (("batch_frames", batch_frames), ("max_lines", max_lines)):
             if value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from seqlab.batch import Example
 from seqlab.data.augment import Augmentation, Drawn, Rejoin, apply_all, draw_all
+from seqlab.errors import DataError
 from seqlab.manifest import Line, used_seconds
 from seqlab.media import audio_info, read_audio, read_line
 
@@ -113,7 +114,10 @@ class LineDataset(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         """Read one line as it was planned for the epoch."""
         line, drawn, _ = self.planned[index]
-        signal, rate = read_line(line, self.sample_rate, load=self.cache.read)
+        try:
+            signal, rate = read_line(line, self.sample_rate, load=self.cache.read)
+        except (DataError, FileNotFoundError) as error:
+            raise DataError(f"{error}. 'seqlab doctor' listens to every line and names all like this one") from None
         if drawn:
             signal = apply_all(drawn, signal, rate, np.random.default_rng([self.seed, self.epoch, index, 1]))
         labels = self.tokenizer.encode(line.text, skip_unknown=not self.training)

@@ -31,7 +31,11 @@ class Characters:
         self.symbols: list[str] = [BLANK]
         self._index: dict[str, int] = {}
         if alphabet is not None:
-            self._set(list(alphabet))
+            given = [alphabet] if isinstance(alphabet, str) else list(alphabet)
+            given = [unicodedata.normalize(normalization, part) for part in given]
+            if not isinstance(alphabet, str) and (long := [c for c in given if len(c) != 1]):
+                raise ConfigError(f"tokenizer.alphabet: not one character each: {' '.join(map(repr, long))}")
+            self._set(list("".join(given)))
 
     def _set(self, characters: list[str]) -> None:
         if len(set(characters)) != len(characters):

@@ -82,7 +82,7 @@ class ShowProgress(Callback):
     """
 
     def __init__(self, sample_rate: int, every: float = 30.0, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=False)
+        self.console = console or Console(emoji=False)
         self.rate = sample_rate
         self.every = every
         self.bar: Progress | None = None

@@ -44,7 +44,7 @@ class Training:
 
     Args:
         run_dir: folder that everything is written to; checkpoints go to ``checkpoints/``.
-        max_epochs: epochs over the training lines; with a time budget null means as many as fit.
+        max_epochs: epochs over the training lines; not looked at when there is a time budget.
         max_steps: optimiser steps, or null.
         budget_minutes: CPU minutes of this process (wall minutes on a GPU), or null. Drives the schedule; a run on a
             budget is not bit-equal to its repetition, because the clock decides.
@@ -52,7 +52,7 @@ class Training:
         gradient_clip: largest gradient norm, or null.
         accumulate: batches per optimiser step.
         ema: decay of averaged weights, or null.
-        early_stopping: epochs without a better val/cer before training stops, or null.
+        early_stopping: validations without a better val/cer before training stops, or null.
         validate_every: epochs between validations.
         max_bad_steps: steps skipped for a non-finite loss before the run stops.
         checkpoint_minutes: longest time between two last checkpoints.
@@ -87,6 +87,12 @@ class Training:
     ) -> None:
         if not (max_epochs or max_steps or budget_minutes):
             raise ValueError("one of max_epochs, max_steps and budget_minutes must say when to stop")
+        limits = {"max_epochs": max_epochs, "max_steps": max_steps, "budget_minutes": budget_minutes}
+        for name, limit in (limits | {"early_stopping": early_stopping}).items():
+            if limit is not None and limit <= 0:
+                raise ValueError(f"{name} must be positive or null, got {limit}")
+        if checkpoint_minutes < 0:
+            raise ValueError(f"checkpoint_minutes must be 0 or more, got {checkpoint_minutes}")
         positive = {"accumulate": accumulate, "validate_every": validate_every, "keep_best": keep_best}
         positive |= {"devices": devices, "threads": threads, "num_nodes": num_nodes, "max_bad_steps": max_bad_steps}
         for name, value in positive.items():
@@ -152,7 +158,7 @@ class Training:
             max_steps=self.max_steps or -1,
             accumulate_grad_batches=self.accumulate,
             gradient_clip_val=None,  # CTCTask clips, so that a bad step can be dropped
-            check_val_every_n_epoch=self.validate_every,
+            check_val_every_n_epoch=min(self.validate_every, self.max_epochs or self.validate_every),
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
@@ -165,7 +171,10 @@ class Training:
             deterministic="warn" if self.deterministic else False,
             default_root_dir=self.run_dir,
         )
-        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        try:
+            trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
         return trainer
 
     def set_threads(self) -> None:

@@ -35,7 +35,8 @@ def doctor(
     splits: dict[str, list[Line]] = {}
     if manifests:
         for number, path in enumerate(manifests):
-            splits["train" if number == 0 and not model else Path(path).stem] = read_manifest(path)
+            name = "train" if number == 0 and not model else Path(path).stem
+            splits[name if name not in splits else path] = read_manifest(path)
     else:
         for split in ("train", "dev", "test"):
             if config["corpus"].get(split):
@@ -47,7 +48,7 @@ def doctor(
         with torch.device("meta"):
             net = CTCModel(config, len(tokenizer.symbols))
     diagnosis = examine(splits, tokenizer, net, None, console if console.is_terminal else None)
-    diagnosis.write(Path(out))
     console.print(diagnosis.summary(), highlight=False, markup=False, soft_wrap=True)
+    diagnosis.write(Path(out))
     console.print(f"the whole list: {out}", highlight=False, markup=False, soft_wrap=True)
     return diagnosis

@@ -34,6 +34,8 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
         outs = [Path(config["out"])]
     else:
         outs = [_run_folder(Path(config["model"])) / "evaluate" / Path(m).stem for m in manifests]
+    if len(set(outs)) < len(outs):
+        outs = [out.with_name(f"{out.name}-{number}") for number, out in enumerate(outs, 1)]
     written = []
     for manifest, out in zip(manifests, outs, strict=True):
         lines = read_manifest(manifest)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -25,9 +26,9 @@ from seqlab.manifest import Line, read_manifests
 from seqlab.model import CTCModel, build_on_meta
 from seqlab.recognizer import find_checkpoint
 
-# What may not change when a run is resumed: the network and its output.
-FIXED_ON_RESUME = ("tokenizer", "frontend", "normalize", "stem", "encoder")
-LISTENED = 200  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
+# What may not change when a run is resumed: the network, its output and the optimiser, whose state is restored.
+FIXED_ON_RESUME = ("tokenizer", "frontend", "normalize", "stem", "encoder", "optimizer")
+LISTENED = 2000  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
 NORMALIZED = 1000  # lines that global normalisation is measured on
 
 
@@ -53,8 +54,9 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     training.set_threads()
 
     for split in ("train", "dev", "test", "rejoin_from"):
-        if isinstance(config["corpus"].get(split), str):
-            config["corpus"][split] = [config["corpus"][split]]
+        paths = config["corpus"].get(split) or []
+        # absolute, so that the run can be evaluated from any folder
+        config["corpus"][split] = [os.path.abspath(p) for p in ([paths] if isinstance(paths, str) else paths)]
     splits: dict[str, list[Line]] = {}
     for split in ("train", "dev"):
         if not config["corpus"].get(split):
@@ -73,10 +75,9 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     config["tokenizer"] |= tokenizer.state()
     _examine(config, run_dir, splits, pool, tokenizer, console, first)
 
+    if rejoin:
+        _check_pool(splits["train"], pool, console)
     config = json.loads(json.dumps(config))
-    if first:
-        save_yaml(config, run_dir / "config.yaml")
-        _record(config, run_dir)
 
     from seqlab.data.datamodule import DataModule
     from seqlab.task import CTCTask
@@ -98,6 +99,11 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     if not resume:
         _fit_normalization(task.model, data.train_set)
     loggers = [build(node, "logger", save_dir=str(run_dir)) for node in config["logger"].values()]
+    if first:  # only now is it sure that the new run can begin
+        if not resume:
+            _clear(run_dir, training.last.parent)
+        save_yaml(config, run_dir / "config.yaml")
+        _record(config, run_dir)
     begun = time.process_time()
     trainer = training.fit(task, data, loggers, resume)
     best = find_checkpoint(run_dir)
@@ -124,19 +130,41 @@ def _open_run(config: Config, run_dir: Path, last: Path, console: Console, first
         changed = [k for k in FIXED_ON_RESUME if not _same(saved[k], config[k])]
         if changed:
             rows = "\n".join(f"  {k}: was {saved[k]}, is {config[k]}" for k in changed)
-            raise ConfigError(f"resume: {run_dir} was trained with another network:\n{rows}\nuse another run_dir")
+            raise ConfigError(f"resume: {run_dir} was trained with other settings:\n{rows}\nuse another run_dir")
+        _check_left(last, config)
         return last
     if taken and not config["overwrite"]:
         raise ConfigError(
             f"{run_dir} already holds a run; resume=true continues it, run_dir=... starts another beside it, "
             "overwrite=true replaces it"
         )
-    if taken and first:
-        shutil.rmtree(last.parent)
-        for name in ("metrics.csv", "tensorboard"):
-            path = run_dir / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return None
+
+
+def _check_left(last: Path, config: Config) -> None:
+    """Refuse to resume a run that has gone beyond what it is asked for."""
+    epochs = config["training"]["max_epochs"]
+    done = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["epoch"]
+    if epochs is not None and not config["training"]["budget_minutes"] and done >= epochs:
+        raise ConfigError(f"resume: {last} is in epoch {done + 1} already; training.max_epochs={epochs} leaves none")
+
+
+def _clear(run_dir: Path, checkpoints: Path) -> None:
+    """Remove what an earlier run left, when it is to be replaced."""
+    for path in (checkpoints, run_dir / "metrics.csv", run_dir / "tensorboard"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _check_pool(train: list[Line], pool: list[Line], console: Console) -> None:
+    """Name speakers of training lines that have no single recordings to join from."""
+    without = sorted({str(line.speaker) for line in train} - {str(line.speaker) for line in pool})
+    if without and len(without) == len({str(line.speaker) for line in train}):
+        raise ConfigError(f"corpus.rejoin_from holds no recording of any speaker in train ({', '.join(without[:5])})")
+    if without:
+        console.print(f"no recordings to join from, lines stay as they are: speakers {', '.join(without)}")
 
 
 def _same(saved: Config, now: Config) -> bool:
@@ -171,6 +199,8 @@ def _examine(
                 "Mend them, or raise max_faulty to leave them out"
             )
         lines[:] = [line for line in lines if line.where not in bad]
+        if bad and not lines:
+            raise DataError(f"every line of {split} is unusable; they are named above and in {path}")
 
 
 def _record(config: Config, run_dir: Path) -> None:

@@ -1,6 +1,7 @@
 """seqlab transcribe: audio files to text."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -68,12 +69,13 @@ def transcribe(
     done: list[Transcript] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("transcribing", total=len(files))
-        for path, transcript in _each(recognizer, files, failed):
+        names = _names(files, form)
+        for (path, transcript), name in zip(_each(recognizer, files, failed), names, strict=True):
             progress.advance(task)
             if transcript is None:
                 console.print(f"failed: {failed[-1]}", highlight=False, markup=False, soft_wrap=True)
             elif out_dir:
-                FORMATS[form].write(_target(Path(out_dir), path, files, form), [transcript])
+                FORMATS[form].write(Path(out_dir) / name, [transcript])
             elif out and out != "-":
                 done.append(transcript)
             else:
@@ -89,34 +91,43 @@ def transcribe(
     return failed
 
 
-def _target(folder: Path, path: Path, files: Sequence[Path], form: str) -> Path:
-    """Name the output of a recording: its stem, or its whole name where two stems are the same."""
-    twins = sum(other.stem == path.stem for other in files) > 1
-    name = f"{path.parent.name}_{path.name}" if twins else path.stem
-    return folder / f"{name}.{form}"
+def _names(files: Sequence[Path], form: str) -> list[str]:
+    """Name the outputs of recordings: their stems; where two are the same, whole paths with _ between folders."""
+    stems = Counter(path.stem for path in files)
+    names = [p.stem if stems[p.stem] == 1 else "_".join(part for part in p.parts if part != p.anchor) for p in files]
+    seen = Counter(names)
+    numbered = [name if seen[name] == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
+    return [f"{name}.{form}" for name in numbered]
 
 
 def _each(recognizer: Recognizer, files: Sequence[Path], failed: list[str]) -> Iterator[tuple[Path, Transcript | None]]:
     """Yield every file with its transcript, in order; files are read and recognised a batch at a time."""
     rate = recognizer.model.sample_rate
     batch: list[tuple[Path, np.ndarray | str]] = []
-    seconds = 0.0
-    for index, path in enumerate(files):
+    longest = 0.0
+    for path in files:
+        content: np.ndarray | str
         try:
-            audio = read_audio(path, rate)[0]
-            batch.append((path, audio))
-            seconds += len(audio) / rate
+            content = read_audio(path, rate)[0]
         except (DataError, OSError) as error:
-            batch.append((path, str(error)))
-        if seconds >= BATCH_SECONDS or index == len(files) - 1:
-            signals = {i: a for i, (_, a) in enumerate(batch) if not isinstance(a, str)}
-            texts = recognizer.transcribe_signals(
-                list(signals.values()),
-                [str(batch[i][0]) for i in signals],
-            )
-            answers = dict(zip(signals, texts, strict=True))
-            for i, (name, content) in enumerate(batch):
-                if isinstance(content, str):
-                    failed.append(content if str(name) in content else f"{name}: {content}")
-                yield name, answers.get(i)
-            batch, seconds = [], 0.0
+            content = str(error)
+        seconds = len(content) / rate if isinstance(content, np.ndarray) else 0.0
+        if batch and max(longest, seconds) * (len(batch) + 1) > BATCH_SECONDS:  # padding counted
+            yield from _recognise(recognizer, batch, failed)
+            batch, longest = [], 0.0
+        batch.append((path, content))
+        longest = max(longest, seconds)
+    yield from _recognise(recognizer, batch, failed)
+
+
+def _recognise(
+    recognizer: Recognizer, batch: Sequence[tuple[Path, np.ndarray | str]], failed: list[str]
+) -> Iterator[tuple[Path, Transcript | None]]:
+    """Recognise a batch of recordings; texts in place of recordings say why a file could not be read."""
+    signals = {i: a for i, (_, a) in enumerate(batch) if not isinstance(a, str)}
+    texts = recognizer.transcribe_signals(list(signals.values()), [str(batch[i][0]) for i in signals])
+    answers = dict(zip(signals, texts, strict=True))
+    for i, (path, content) in enumerate(batch):
+        if isinstance(content, str):
+            failed.append(content if str(path) in content else f"{path}: {content}")
+        yield path, answers.get(i)
