@@ -97,3 +97,14 @@ def test_librispeech_on_a_generated_tree(tmp_path: Path) -> None:
     for part in ("test-clean", "test-other"):
         scores = report(tmp_path, "librispeech", part)
         assert (scores["lines"], scores["words"]) == (5, 20)
+
+
+@pytest.mark.slow
+def test_fsdd_reaches_its_bar(tmp_path: Path) -> None:
+    folder = os.environ.get("FSDD_MANIFESTS")
+    if not folder:
+        pytest.skip("FSDD_MANIFESTS names no folder with strings_train.jsonl, strings_dev.jsonl, strings_test.jsonl")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fsdd").symlink_to(Path(folder).resolve())
+    recipe("fsdd", tmp_path)
+    assert report(tmp_path, "fsdd", "strings_test")["wer"]["rate"] <= 0.015
