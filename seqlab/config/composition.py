@@ -33,8 +33,8 @@ TOP_TYPES: dict[str, Any] = {
 }
 
 
-def _top_faults(config: Config) -> list[str]:
-    """Check the settings that belong to no class."""
+def _faults(config: Config) -> list[str]:
+    """Check every setting: those that belong to no class, and every node against the signature of its class."""
     flat = {**config, **{f"corpus.{k}": v for k, v in (config.get("corpus") or {}).items()}}
     checked = {key: type_fault(flat[key], kind) for key, kind in TOP_TYPES.items() if key in flat}
     faults = [f"{key}: {fault}" for key, fault in checked.items() if fault]
@@ -42,7 +42,7 @@ def _top_faults(config: Config) -> list[str]:
     for key, value in least.items():
         if key in flat and checked[key] is None and flat[key] < value:
             faults.append(f"{key}: must be {value} or more, got {flat[key]}")
-    return faults
+    return faults + [fault for path, node in targets(config) for fault in node_faults(path, node)]
 
 
 def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = None) -> Config:
@@ -108,8 +108,7 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
             known = _top_keys(verb)
             unknown = [k for k in config if k not in known]
             texts = [f for _, f in faults] + [f"{k}: unknown key{suggestion(k, known)}" for k in unknown]
-            texts += _top_faults(config)
-            texts += [f for p, n in targets(config) for f in node_faults(p, n)]
+            texts += _faults(config)
             if texts:
                 raise ConfigError(format_faults(texts, files))
             return config
@@ -241,7 +240,7 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
         logging.captureWarnings(True)
         folder = Path(HydraConfig.get().runtime.output_dir)
-        if faults := _top_faults(config) + [f for p, n in targets(config) for f in node_faults(p, n)]:
+        if faults := _faults(config):
             failures.append(ConfigError(format_faults(faults)))  # a further value of a sweep
             return
         if HydraConfig.get().mode == RunMode.RUN:

@@ -185,21 +185,6 @@ def node_faults(path: str, node: Config) -> list[str]:
     return faults
 
 
-def check(config: Config, files: Mapping[str, str] | None = None) -> None:
-    """Check every node of a configuration; nothing is built and no data is read.
-
-    Args:
-        config: a composed configuration as a plain dict.
-        files: for each top key the YAML file it came from, for the message.
-
-    Raises:
-        ConfigError: with all faults at once, each with file, key and, where one is near, the right name.
-    """
-    faults = [fault for path, node in targets(config) for fault in node_faults(path, node)]
-    if faults:
-        raise ConfigError(format_faults(faults, files))
-
-
 def format_faults(faults: Sequence[str], files: Mapping[str, str] | None = None) -> str:
     """Join faults into one message, each with the file it came from."""
 

@@ -8,7 +8,8 @@ from seqlab.errors import DataError
 from seqlab.frontends.deltas import append_deltas, check_order
 from seqlab.frontends.kaldi import FLOOR, Filterbank, Framing
 
-# Frames per piece on the CPU: a whole batch at once falls out of the cache and is 2-3 times slower.
+# Frames per piece on the CPU: a whole batch at once falls out of the cache and is about 4 times slower
+# (scripts/bench/features.py).
 BLOCK = 512
 
 

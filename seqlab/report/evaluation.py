@@ -38,7 +38,7 @@ class Evaluation:
         model: what is known of the model, such as name, parameters, checkpoint and a summary of its configuration.
         data: one dict per manifest: path, sha256, lines.
         decoder: the decoder and its settings, in words.
-        metrics_csv: metrics of the training, as Lightning's CSVLogger writes them, or None.
+        metrics_csv: metrics.csv of the training run, or None.
         rules: rules of normalisation and scoring beyond those of :mod:`seqlab.scoring`.
     """
 
