@@ -19,7 +19,9 @@ seqlab: train speech and handwriting recognisers with recurrent networks and CTC
   seqlab doctor TRAIN.jsonl ...      examine manifests: faults with cures    (files, --options)
   seqlab train experiment=NAME       train a model                           (KEY=VALUE settings)
   seqlab evaluate model=RUN          error rates and an HTML report          (KEY=VALUE settings)
-  seqlab transcribe RUN FILE...      audio files and folders to text         (files, --options)
+  seqlab transcribe RUN FILE...      recordings, line images, ink to text     (files, --options)
+  seqlab transcribe RUN PAGES -f pages -d OUT    PAGE, ALTO and hOCR files with their text filled in
+  seqlab compare REPORT REPORT       reports of evaluate side by side         (files)
   seqlab completion bash             tab completion: eval "$(seqlab completion bash)"
 
 From nothing to a recogniser in minutes, with synthetic speech:
@@ -44,7 +46,7 @@ Exit status: 0 done, 1 some files failed (each is named), 2 wrong input (the mes
 
 COMPLETION = r"""
 _seqlab() {
-    local verbs="prepare doctor train evaluate transcribe completion"
+    local verbs="prepare doctor train evaluate transcribe compare completion"
     local word="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word"))
@@ -65,8 +67,11 @@ _seqlab() {
             fi
             [[ "${COMPREPLY[0]}" == *[=./] ]] && compopt -o nospace
             ;;
-        transcribe) COMPREPLY=($(compgen -f -W "--format --output --output-dir --threads --device" -- "$word")) ;;
+        transcribe)
+            COMPREPLY=($(compgen -f -W "--format --output --output-dir --images --threads --device" -- "$word"))
+            ;;
         doctor) COMPREPLY=($(compgen -f -W "--model --override --output" -- "$word")) ;;
+        compare) COMPREPLY=($(compgen -f -- "$word")) ;;
         completion) COMPREPLY=($(compgen -W "bash" -- "$word")) ;;
     esac
 }
@@ -103,16 +108,25 @@ def _hydra(verb: str, arguments: Sequence[str]) -> int:
 
 
 def _transcribe(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("seqlab transcribe", description="Transcribe audio files and folders.")
+    parser = argparse.ArgumentParser(
+        "seqlab transcribe",
+        description="Transcribe recordings, line images, ink or arrays: whatever the model was trained on.",
+    )
     parser.add_argument("model", metavar="MODEL", help="run folder (its best checkpoint is taken) or a checkpoint")
-    parser.add_argument("files", metavar="FILE", nargs="+", help="audio file, or folder searched to any depth")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="file, or folder searched to any depth")
     parser.add_argument(
-        "-f", "--format", choices=["txt", "json"], default="txt", help="json has word times (default txt)"
+        "-f",
+        "--format",
+        choices=["txt", "json", "pages"],
+        default="txt",
+        help="json has times or places of words and characters; pages: FILEs are PAGE XML, ALTO or hOCR files, of "
+        "which copies with the text filled in are written to --output-dir (default txt)",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write all transcripts to one file (default: print them)"
     )
     parser.add_argument("-d", "--output-dir", metavar="DIR", help="write one file per recording into this folder")
+    parser.add_argument("--images", metavar="DIR", help="with -f pages: where page images lie, if not beside the files")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     given = parser.parse_args(arguments)
@@ -120,14 +134,28 @@ def _transcribe(arguments: Sequence[str]) -> int:
         parser.error("--threads must be 1 or more")
     if given.output and given.output_dir:
         parser.error("give --output or --output-dir, not both")
+    if given.format == "pages" and not given.output_dir:
+        parser.error("-f pages needs --output-dir, the folder for the copies")
+    if given.images and given.format != "pages":
+        parser.error("--images goes with -f pages")
     from rich.console import Console
 
-    from seqlab.verbs.transcribe import transcribe
-
     console = Console(stderr=True, emoji=False)
-    failed = transcribe(
-        given.model, given.files, console, given.format, given.output, given.output_dir, given.threads, given.device
-    )
+    if given.format == "pages":
+        import torch
+
+        from seqlab.recognizer import Recognizer
+        from seqlab.verbs.transcribe_pages import transcribe_pages
+
+        torch.set_num_threads(given.threads)
+        recognizer = Recognizer.load(given.model, given.device)
+        failed = transcribe_pages(recognizer, given.files, given.output_dir, console, given.images)
+    else:
+        from seqlab.verbs.transcribe import transcribe
+
+        failed = transcribe(
+            given.model, given.files, console, given.format, given.output, given.output_dir, given.threads, given.device
+        )
     if failed:
         rows = "\n".join(f"  {message}" for message in failed)
         console.print(f"{len(failed)} file(s) failed:\n{rows}", highlight=False, markup=False, soft_wrap=True)
@@ -163,6 +191,20 @@ def _doctor(arguments: Sequence[str]) -> int:
     return 1 if diagnosis.count("error") else 0
 
 
+def _compare(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "seqlab compare",
+        description="Compare reports of seqlab evaluate: rates, intervals, and whether the difference is more than "
+        "chance. Warns when the references differ, as such rates cannot be compared.",
+    )
+    parser.add_argument("reports", metavar="REPORT", nargs="+", help="report.json or its folder; two or more")
+    given = parser.parse_args(arguments)
+    from seqlab.verbs.compare import compare
+
+    compare(given.reports, _console())
+    return 0
+
+
 def _completion(arguments: Sequence[str]) -> int:
     if list(arguments) != ["bash"]:
         raise UserError('seqlab completion bash prints the script; use it as: eval "$(seqlab completion bash)"')
@@ -176,6 +218,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": lambda arguments: _hydra("evaluate", arguments),
     "transcribe": _transcribe,
     "doctor": _doctor,
+    "compare": _compare,
     "completion": _completion,
 }
 

@@ -2,12 +2,17 @@
 
     {"id": "a-1", "audio": "audio/a-1.flac", "text": "one two", "speaker": "a", "sample_rate": 16000, "duration_s": 1.5}
     {"id": "b-1", "parts": ["audio/1.flac", "audio/2.flac"], "silence_ms": [80, 40, 100], "text": "one two"}
+    {"id": "c-1", "image": "images/c-1.png", "text": "one two", "writer": "c", "width": 900, "height": 64}
+    {"id": "d-1", "strokes": [[[10, 12], [11, 15]], [[20, 12], [22, 14]]], "text": "12"}
+    {"id": "e-1", "features": "arrays/e-1.npy", "text": "one two"}
 
-``id`` and ``text`` are required, and one of ``audio`` or ``parts``. Paths are absolute or relative to the manifest's
-folder. A line with ``parts`` joins recordings; ``silence_ms`` has one entry more than parts: before the first, between
-two, after the last. ``spans`` takes only a stretch of each recording: [start, end] in seconds, one for ``audio`` or one
-for each of the parts. ``duration_s`` and ``sample_rate`` are optional and spare a look at every file. Further fields
-are kept as they are.
+``id`` and ``text`` are required, and one of ``audio``, ``parts``, ``image``, ``strokes`` and ``features``. Paths are
+absolute or relative to the manifest's folder. A line with ``parts`` joins recordings; ``silence_ms`` has one entry more
+than parts: before the first, between two, after the last. ``spans`` takes only a stretch of each recording: [start,
+end] in seconds, one for ``audio`` or one for each of the parts. ``strokes`` is ink, a list of strokes of [x, y] or
+[x, y, seconds] with y growing downwards, or the path of an ink file; ``features`` is the path of an array (T, F).
+``duration_s``, ``sample_rate``, ``width`` and ``height`` (pixels of the image) are optional and spare a look at every
+file. Further fields are kept as they are.
 """
 
 import json
@@ -38,6 +43,11 @@ class Line:
         speaker: speaker or writer, if known.
         sample_rate: in Hz, if known.
         duration_s: seconds, if known.
+        image: path of the picture of a text line, or None.
+        width: of the image in pixels, if known.
+        height: of the image in pixels, if known.
+        strokes: ink, a list of strokes of points [x, y] or [x, y, seconds], or the path of an ink file, or None.
+        features: path of an array (T, F), .npy or .npz, or None.
         extra: every other field.
         root: folder that relative paths start from.
         where: "file:line", for messages.
@@ -52,14 +62,27 @@ class Line:
     speaker: str | None = None
     sample_rate: int | None = None
     duration_s: float | None = None
+    image: str | None = None
+    width: int | None = None
+    height: int | None = None
+    strokes: str | list[Any] | None = None
+    features: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     root: Path = Path()
     where: str = ""
 
     @property
     def files(self) -> list[Path]:
-        """Paths of all media files of the line."""
-        return [self.root / p for p in (self.parts if self.parts is not None else [self.audio or ""])]
+        """Paths of all media files of the line; ink that stands in the manifest has none."""
+        if self.parts is not None:
+            return [self.root / part for part in self.parts]
+        one = (self.audio, self.image, self.features, self.strokes)
+        return [self.root / path for path in one if isinstance(path, str)]
+
+    @property
+    def kind(self) -> str:
+        """What the line is: "audio", "image", "strokes" or "features"."""
+        return next((k for k in ("image", "strokes", "features") if getattr(self, k) is not None), "audio")
 
 
 def used_seconds(line: Line, durations: list[float]) -> float:
@@ -80,12 +103,31 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "speaker": (str,),
     "sample_rate": (int,),
     "duration_s": (int, float),
+    "image": (str,),
+    "width": (int,),
+    "height": (int,),
+    "strokes": (str, list),
+    "features": (str,),
 }
+_MEDIA = ("audio", "parts", "image", "strokes", "features")
 
 
 def _is_span(span: Any) -> bool:
     numbers = isinstance(span, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in span)
     return numbers and len(span) == 2 and 0 <= span[0] < span[1] < math.inf
+
+
+def _check_strokes(strokes: list[Any]) -> None:
+    for stroke in strokes:
+        if not isinstance(stroke, list) or not stroke:
+            raise DataError('"strokes" must be a list of strokes, each a list of one or more points')
+        for point in stroke:
+            if not (isinstance(point, list) and len(point) in (2, 3) and all(map(_is_number, point))):
+                raise DataError(f'"strokes": a point is [x, y] or [x, y, seconds], got {point!r}')
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e9  # and no NaN
 
 
 def _parse(raw: str, root: Path, where: str) -> Line:
@@ -106,10 +148,13 @@ def _parse(raw: str, root: Path, where: str) -> Line:
             raise DataError(f'field "{key}" must be {" or ".join(k.__name__ for k in kinds)}, got {value!r}')
     if not row["id"]:
         raise DataError('field "id" is empty')
-    if row.get("audio") is None and row.get("parts") is None:
-        raise DataError('needs a field "audio" (or "parts")')
-    if row.get("audio") is not None and row.get("parts") is not None:
-        raise DataError('has both "audio" and "parts"; give one of them')
+    given = [key for key in _MEDIA if row.get(key) is not None]
+    if not given:
+        raise DataError('needs a field "audio" (or "parts", "image", "strokes", "features")')
+    if len(given) > 1:
+        raise DataError(f"has both {' and '.join(repr(key) for key in given)}; give one of them".replace("'", '"'))
+    if isinstance(row.get("strokes"), list):
+        _check_strokes(row["strokes"])
     if (parts := row.get("parts")) is not None:
         if not parts or not all(isinstance(p, str) for p in parts):
             raise DataError('"parts" must be a list of one or more paths')
@@ -128,8 +173,9 @@ def _parse(raw: str, root: Path, where: str) -> Line:
             raise DataError(f'"spans" needs {files} pair(s) [start, end] in seconds with 0 <= start < end')
     if (duration := row.get("duration_s")) is not None and not (math.isfinite(duration) and duration >= 0):
         raise DataError(f'"duration_s" must be 0 or more, got {duration}')
-    if (rate := row.get("sample_rate")) is not None and rate <= 0:
-        raise DataError(f'"sample_rate" must be positive, got {rate}')
+    for key in ("sample_rate", "width", "height"):
+        if (size := row.get(key)) is not None and size <= 0:
+            raise DataError(f'"{key}" must be positive, got {size}')
     known = {key: row.pop(key, None) for key in _TYPES}
     return Line(**known, extra=row, root=root, where=where)
 

@@ -1,11 +1,13 @@
 """The network: frontend, normalisation, stem, encoder, linear layer, log-softmax. A plain nn.Module."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqlab.config import build
+from seqlab.errors import ConfigError
 
 
 class CTCModel(nn.Module):
@@ -27,37 +29,46 @@ class CTCModel(nn.Module):
         self.head = nn.Linear(self.encoder.num_features, num_symbols)
 
     def features(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn signals (B, S) into features (B, T, F) as the frontend makes them, not yet normalised."""
+        """Turn signals (B, S, ...) into features (B, T, F) as the frontend makes them, not yet normalised."""
         return self.frontend(signal, lengths)
 
     def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities.
 
         Args:
-            signal: (B, S), padded.
+            signal: audio (B, S), images (B, S, Y), or features (B, T, F), padded.
             lengths: valid samples per line, (B,).
 
         Returns:
             Log-probabilities (B, T, V), float32, and frames per line (B,).
         """
+        return self.read(*self.frames(signal, lengths))
+
+    def frames(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute what the encoder reads: the stem's frames (B, T, F) and their number per line."""
         x, lengths = self.normalize(*self.frontend(signal, lengths))
         for mask in self.augment:
             x, lengths = mask(x, lengths)
-        x, lengths = self.encoder(*self.stem(x, lengths))
+        x, lengths = self.stem(x, lengths)
+        return x, lengths
+
+    def read(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute log-probabilities of the stem's frames (B, T, F)."""
+        x, lengths = self.encoder(x, lengths)
         return self.head(x).float().log_softmax(2), lengths
 
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Return output frames for signal lengths (B,); lines too short for the frontend get 0."""
-        return self.stem.num_frames(self.frontend.num_frames(lengths)).clamp(min=0)
+        return self.encoder.num_frames(self.stem.num_frames(self.frontend.num_frames(lengths))).clamp(min=0)
 
     @property
     def frame_shift(self) -> float:
-        """Seconds from one output frame to the next."""
-        return self.frontend.frame_shift * self.stem.stride
+        """Seconds (columns of an image, points of ink) from one output frame to the next."""
+        return self.frontend.frame_shift * self.stem.stride * getattr(self.encoder, "stride", 1)
 
     @property
-    def sample_rate(self) -> int:
-        """Sample rate of the signals in Hz."""
+    def sample_rate(self) -> float:
+        """Sample rate of the signals in Hz; 1 where there is no time."""
         return self.frontend.sample_rate
 
 
@@ -65,3 +76,25 @@ def build_on_meta(config: dict[str, Any], num_symbols: int = 2) -> CTCModel:
     """Build the network without memory for its weights: finds refused values before any data is read."""
     with torch.device("meta"):
         return CTCModel(config, num_symbols)
+
+
+def freeze(model: CTCModel, parts: Sequence[str]) -> None:
+    """Keep the weights of parts as they are.
+
+    Args:
+        model: the network.
+        parts: names of its parts.
+
+    Raises:
+        ConfigError: there is no such part, or nothing would be left to learn.
+    """
+    names = [name for name, part in model.named_children() if any(True for _ in part.parameters())]
+    unknown = [part for part in parts if part not in names]
+    if unknown:
+        raise ConfigError(
+            f"init.freeze: no part {', '.join(map(repr, unknown))} with weights; there are {', '.join(names)}"
+        )
+    for part in parts:
+        getattr(model, part).requires_grad_(False)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ConfigError("init.freeze leaves no weight to learn; leave one part out, head at least")

@@ -7,6 +7,7 @@ print(recognizer.transcribe("a.wav").text)
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,8 +17,9 @@ import torch
 from seqlab.batch import pad
 from seqlab.config import Config, build
 from seqlab.ctc.hypothesis import Hypothesis
+from seqlab.data.sources import source_of
 from seqlab.errors import ConfigError, DataError
-from seqlab.media import read_audio
+from seqlab.media import read_audio, read_image
 from seqlab.model import CTCModel
 from seqlab.outputs.transcript import Transcript, Word
 
@@ -43,6 +45,25 @@ def find_checkpoint(path: str | Path) -> Path:
     raise DataError(f"{path} holds no checkpoint; a run folder has checkpoints/*.ckpt")
 
 
+@dataclass(slots=True)
+class Signal:
+    """What a model reads, and where its samples lie in the source.
+
+    Attributes:
+        samples: (S, ...), float32.
+        step: seconds, pixels, points or frames from one sample to the next.
+        length: of the source, in the same unit; null: that of the samples.
+        unit: "s", "px", "points" or "frames".
+        offset: place of the first sample.
+    """
+
+    samples: np.ndarray
+    step: float = 1.0
+    length: float | None = None
+    unit: str = "s"
+    offset: float = 0.0
+
+
 class Recognizer:
     """A trained model with its tokenizer and decoder.
 
@@ -60,6 +81,7 @@ class Recognizer:
         self.decoder = decoder
         self.config = config
         self.name = name
+        self.source = source_of(model.frontend)
 
     @classmethod
     def load(cls, path: str | Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> "Recognizer":
@@ -102,47 +124,81 @@ class Recognizer:
         """Transcribe a file, an array, or a list of them (as one batch).
 
         Args:
-            source: path of an audio file, or mono audio (S,), floats in [-1, 1] or integers at their full scale.
-            sample_rate: of arrays, in Hz; the model's own rate when not given.
+            source: path of a file, or an array of what the model takes: mono audio (S,), floats in [-1, 1] or integers
+                at their full scale; a line image (Y, S) of uint8, grey, or (Y, S, 3), colour; ink (N, 4) of x, y, time
+                and end of stroke; features (T, F).
+            sample_rate: of audio arrays, in Hz; the model's own rate when not given.
 
         Returns:
-            The transcript, with words, times in seconds and confidence; a list for a list.
+            The transcript, with words and characters, their places and confidence; a list for a list.
 
         Raises:
             FileNotFoundError: a file is missing.
-            DataError: a file is not readable; a recording too short for one frame has an empty transcript.
+            DataError: a file is not readable; what is too short for one frame has an empty transcript.
         """
         if isinstance(source, torch.Tensor):
             source = source.numpy(force=True)
         if isinstance(source, str | Path | np.ndarray):
             return self.transcribe([source], sample_rate)[0]
-        signals = [self._read(item, sample_rate) for item in source]
+        signals = [self.open(item, sample_rate) for item in source]
         names = [str(item) if isinstance(item, str | Path) else "" for item in source]
         return self.transcribe_signals(signals, names)
 
-    def _read(self, source: str | Path | np.ndarray, sample_rate: int | None) -> np.ndarray:
-        rate = self.model.sample_rate
-        if isinstance(source, np.ndarray):
-            if np.issubdtype(source.dtype, np.unsignedinteger):
-                raise DataError(f"audio must hold floats or signed integers, got {source.dtype}")
-            scale = np.iinfo(source.dtype).max if np.issubdtype(source.dtype, np.integer) else 1
-            audio = np.asarray(source, dtype=np.float32) / np.float32(scale)
-            if sample_rate is not None and sample_rate <= 0:
-                raise DataError(f"sample_rate must be positive, got {sample_rate}")
-            if audio.ndim != 1:
-                raise DataError(f"audio must be mono, shape (S,); got {audio.shape}")
-            if sample_rate and sample_rate != rate:
-                import soxr
+    @property
+    def kind(self) -> str:
+        """What the model takes: audio, image, strokes or features."""
+        return str(self.model.frontend.kind)
 
-                audio = soxr.resample(audio, sample_rate, rate)
-            if not np.isfinite(audio).all():
-                raise DataError("the audio holds values that are not finite")
-            return audio
-        return read_audio(source, rate)[0]
+    def open(self, source: str | Path | np.ndarray, sample_rate: int | None = None) -> Signal:
+        """Read a file or array as the model wants it.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            DataError: it is not readable, or an array of another form than the model takes.
+        """
+        frontend = self.model.frontend
+        path = source if isinstance(source, str | Path) else None
+        array = np.asarray(source) if path is None else np.zeros(0)
+        rate = self.model.sample_rate
+        if self.kind == "audio":
+            audio = read_audio(path, int(rate))[0] if path is not None else self._audio(array, sample_rate)
+            return Signal(audio, 1 / rate, len(audio) / rate, "s")
+        try:
+            if self.kind == "image":
+                image = read_image(path) if path is not None else _grey(array)
+                step = image.shape[0] / frontend.height
+                ink = self.source.signal(frontend.prepare(image))
+                return Signal(ink, step, image.shape[1], "px", -frontend.pad * step)
+            if self.kind == "strokes":
+                ink = self.source.open(path) if path is not None else _ink(array)
+                return Signal(self.source.signal(ink), unit="points")
+            frames = self.source.open(path) if path is not None else frontend.prepare(array)
+            return Signal(frames, 1 / rate, len(frames) / rate, "frames" if rate == 1 else "s")
+        except DataError as error:
+            told = path is None or str(path) in str(error)
+            raise DataError(str(error) if told else f"{path}: {error}") from None
+
+    def _audio(self, source: np.ndarray, sample_rate: int | None) -> np.ndarray:
+        rate = self.model.sample_rate
+        if np.issubdtype(source.dtype, np.unsignedinteger):
+            raise DataError(f"audio must hold floats or signed integers, got {source.dtype}")
+        scale = np.iinfo(source.dtype).max if np.issubdtype(source.dtype, np.integer) else 1
+        audio = np.asarray(source, dtype=np.float32) / np.float32(scale)
+        if sample_rate is not None and sample_rate <= 0:
+            raise DataError(f"sample_rate must be positive, got {sample_rate}")
+        if audio.ndim != 1:
+            raise DataError(f"audio must be mono, shape (S,); got {audio.shape}")
+        if sample_rate and sample_rate != rate:
+            import soxr
+
+            audio = soxr.resample(audio, sample_rate, rate)
+        if not np.isfinite(audio).all():
+            raise DataError("the audio holds values that are not finite")
+        return audio
 
     @torch.inference_mode()
     def hypotheses(self, signals: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """Decode signals (S,) at the model's rate as one batch; signals too short for a frame give an empty answer."""
+        """Decode signals (S, ...) in the model's form as one batch; those too short give an empty answer."""
         answer = [Hypothesis() for _ in signals]
         sizes = torch.tensor([len(s) for s in signals])
         long = [i for i, n in enumerate(self.model.num_frames(sizes).tolist()) if n > 0]
@@ -155,39 +211,62 @@ class Recognizer:
             answer[i] = hypothesis
         return answer
 
-    def transcribe_signals(self, signals: Sequence[np.ndarray], names: Iterable[str] = ()) -> list[Transcript]:
-        """Transcribe signals (S,) at the model's rate as one batch."""
+    def transcribe_signals(self, signals: Sequence[Signal], names: Iterable[str] = ()) -> list[Transcript]:
+        """Transcribe opened signals as one batch."""
         names = list(names) or [""] * len(signals)
-        rate = self.model.sample_rate
-        rows = zip(self.hypotheses(signals), signals, names, strict=True)
-        return [self._transcript(hypothesis, len(signal) / rate, name) for hypothesis, signal, name in rows]
+        rows = zip(self.hypotheses([signal.samples for signal in signals]), signals, names, strict=True)
+        return [self._transcript(hypothesis, signal, name) for hypothesis, signal, name in rows]
 
-    def _transcript(self, hypothesis: Hypothesis, duration: float, source: str) -> Transcript:
+    def _transcript(self, hypothesis: Hypothesis, signal: Signal, source: str) -> Transcript:
+        samples_per_frame = self.model.frame_shift * self.model.sample_rate
+        scale = samples_per_frame * signal.step
+        length = signal.length if signal.length is not None else len(signal.samples) * signal.step
+
+        def place(text: str, spans: Sequence[Any]) -> Word:
+            confidence = math.exp(sum(math.log(max(s.confidence, 1e-12)) for s in spans) / len(spans))
+            start = min(max(spans[0].start * scale + signal.offset, 0.0), length)
+            end = min(spans[-1].end * scale + signal.offset, length)
+            return Word(text, round(start, 3), round(max(end, start), 3), round(confidence, 4))
+
+        spans = hypothesis.spans
         words: list[Word] = []
         letters: list[Any] = []
-        shift = self.model.frame_shift
-
-        def close() -> None:
-            if letters:
-                confidence = math.exp(sum(math.log(max(s.confidence, 1e-12)) for s in letters) / len(letters))
-                text = self.tokenizer.decode([s.label for s in letters])
-                start, end = letters[0].start * shift, min(letters[-1].end * shift, duration)
-                words.append(Word(text, round(start, 3), round(max(end, start), 3), round(confidence, 4)))
-                letters.clear()
-
-        for span in hypothesis.spans:
-            if span.label == self.tokenizer.space:
-                close()
-            else:
+        for span in [*spans, None]:
+            if span is not None and span.label != self.tokenizer.space:
                 letters.append(span)
-        close()
-        spans = hypothesis.spans
-        confidence = math.exp(sum(math.log(max(s.confidence, 1e-12)) for s in spans) / len(spans)) if spans else 0.0
+            elif letters:
+                words.append(place(self.tokenizer.decode([s.label for s in letters]), letters))
+                letters = []
         return Transcript(
             text=self.tokenizer.decode(hypothesis.labels),
             words=words,
-            confidence=round(confidence, 4),
-            duration=round(duration, 3),
+            characters=[place(self.tokenizer.symbols[span.label], [span]) for span in spans],
+            confidence=place("", spans).confidence if spans else 0.0,
+            duration=round(length, 3),
+            unit=signal.unit,
             source=source,
             id=Path(source).stem if source else "",
         )
+
+
+def samples_per_second(recognizer: Recognizer) -> float:
+    """Return how many samples make a second, for budgets: where there is no time, 100 columns, points or frames."""
+    return recognizer.model.sample_rate if recognizer.kind == "audio" else 100.0
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    """Return an image (Y, S) or (Y, S, 3) as grey uint8."""
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        form = f"{image.dtype} {image.shape}"
+        raise DataError(f"an image must hold uint8, (rows, columns) or (rows, columns, 3); got {form}")
+    if image.ndim == 2:
+        return image
+    return np.asarray(image @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)  # as Pillow's mode L
+
+
+def _ink(points: np.ndarray) -> np.ndarray:
+    """Check ink (N, 4)."""
+    points = np.asarray(points, dtype=np.float32)
+    if points.ndim != 2 or points.shape[1] != 4 or not np.isfinite(points).all():
+        raise DataError(f"ink must be finite points (N, 4): x, y, time, end of stroke; got {points.shape}")
+    return points

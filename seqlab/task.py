@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlab.batch import Batch
 from seqlab.config import build
 from seqlab.ctc.feasibility import infeasible
 from seqlab.data.datamodule import epochs
 from seqlab.errors import DataError
-from seqlab.model import CTCModel
+from seqlab.model import CTCModel, freeze
 from seqlab.scoring import Counts, char_counts, word_counts
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,12 @@ class CTCTask(LightningModule):
         self.config = config
         self.tokenizer = build(config["tokenizer"], "tokenizer")
         self.model = CTCModel(config, len(self.tokenizer.symbols))
+        self.frozen = list(config["init"]["freeze"]) if "init" in config else []
+        freeze(self.model, self.frozen)
         self.loss = build(config["loss"], "loss")
+        self.shortcut = None  # not in the model: recognition does without it
+        if self.loss.shortcut:
+            self.shortcut = nn.Conv1d(self.model.stem.num_features, len(self.tokenizer.symbols), 3, padding=1)
         self.decoder = build(config["decoder"], "decoder")
         self.schedule = build(config["schedule"], "schedule")
         training = config["training"]
@@ -62,7 +67,15 @@ class CTCTask(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser over all weights."""
-        return cast(torch.optim.Optimizer, build(self.config["optimizer"], "optimizer", params=list(self.parameters())))
+        params = [p for p in self.parameters() if p.requires_grad]
+        return cast(torch.optim.Optimizer, build(self.config["optimizer"], "optimizer", params=params))
+
+    def train(self, mode: bool = True) -> "CTCTask":
+        """Switch to training; frozen parts stay as they are at recognition, statistics and dropout included."""
+        super().train(mode)
+        for part in self.frozen:
+            getattr(self.model, part).eval()
+        return self
 
     def on_fit_start(self) -> None:
         """Start the clock of the time budget."""
@@ -103,8 +116,12 @@ class CTCTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch."""
         self._batch_ids += batch.ids
-        log_probs, lengths = self.model(batch.signal, batch.lengths)
+        x, frames = self.model.frames(batch.signal, batch.lengths)
+        log_probs, lengths = self.model.read(x, frames)
         losses = self.loss(log_probs, lengths, batch.labels, batch.label_lengths)
+        if self.shortcut is not None:
+            side = self.shortcut(x.transpose(1, 2)).transpose(1, 2).float().log_softmax(2)
+            losses = losses + self.loss.shortcut * self.loss(side, frames, batch.labels, batch.label_lengths)
         self._count_infeasible(batch, lengths)
         loss = self.loss.mean(losses, batch.label_lengths)
         size = len(batch)

@@ -67,7 +67,7 @@ def test_run_folder_holds_what_a_run_needs(trained: Path) -> None:
     assert record["packages"]["torch"].startswith("2.11")
     assert len(next(iter(record["manifests"].values()))) == 64
     header = (trained / "metrics.csv").read_text().splitlines()[0].split(",")
-    expected = {"train/loss", "train/lr", "train/grad_norm", "train/skipped", "train/padding", "train/audio_per_s"}
+    expected = {"train/loss", "train/lr", "train/grad_norm", "train/skipped", "train/padding", "train/frames_per_s"}
     assert set(header) >= expected | {"epoch", "step", "val/loss", "val/cer", "val/wer", "val/blank"}
 
 
@@ -113,7 +113,7 @@ def test_own_configuration_folder(corpus: Path, seqlab: Run, tmp_path: Path) -> 
     [
         ("seqlab tra", {"train", "transcribe"}),
         ("seqlab train enco", {"encoder=", "encoder."}),
-        ("seqlab train encoder=", {"blstm", "lstm"}),
+        ("seqlab train encoder=", {"blstm", "lstm", "mdlstm"}),
         ("seqlab train encoder.hid", {"encoder.hidden_size="}),
     ],
 )

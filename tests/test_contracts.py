@@ -17,7 +17,7 @@ from torch import Tensor, nn
 CONF = Path(__file__).resolve().parent.parent / "conf"
 INPUT_SIZE = 12
 # Sizes that keep the tests quick, put in place of the YAML's where a part has such a setting.
-SMALL = {"hidden_size": 16, "num_layers": 2, "out_size": 10, "channels": [4, 4]}
+SMALL = {"hidden_size": 16, "num_layers": 2, "out_size": 10}
 
 Part = Any
 
@@ -36,6 +36,8 @@ def build(path: Path) -> Part:
     torch.manual_seed(0)
     kind, settings = target(path)
     settings |= {key: value for key, value in SMALL.items() if key in settings}
+    if "channels" in settings:
+        settings["channels"] = [4] * len(settings["channels"])
     part: Part = kind(**settings) if path.parent.name == "frontend" else kind(INPUT_SIZE, **settings)
     if hasattr(part, "finish") and part.kind == "global":
         part.update(5 + 3 * torch.randn(4, 20, INPUT_SIZE), torch.full((4,), 20))
@@ -48,9 +50,11 @@ def names(paths: list[Path]) -> dict[str, Any]:
 
 
 FRONTENDS = yamls("frontend")
+AUDIO = [path for path in FRONTENDS if target(path)[0].kind == "audio"]  # type: ignore[attr-defined]
 ON_FRAMES = [path for group in ("normalize", "stem", "encoder") for path in yamls(group)]
 every = pytest.mark.parametrize("path", **names(FRONTENDS + ON_FRAMES))
 on_frames = pytest.mark.parametrize("path", **names(ON_FRAMES))
+of_audio = pytest.mark.parametrize("path", **names(AUDIO))
 frontends = pytest.mark.parametrize("path", **names(FRONTENDS))
 stems = pytest.mark.parametrize("path", **names(yamls("stem")))
 
@@ -58,13 +62,14 @@ stems = pytest.mark.parametrize("path", **names(yamls("stem")))
 def batch(path: Path) -> tuple[Tensor, Tensor]:
     """A padded batch of unequal lines, 0 past each length."""
     generator = torch.Generator().manual_seed(1)
-    if path.parent.name == "frontend":
+    if path in AUDIO:
         rate = target(path)[1]["sample_rate"]
         lengths = torch.tensor([rate // 2, rate // 5, rate, rate // 3 + 7])
         x = 0.1 * torch.randn(4, int(lengths.max()), generator=generator)
     else:
+        size = build(path).num_features if path in FRONTENDS else INPUT_SIZE
         lengths = torch.tensor([17, 24, 9, 31, 12])
-        x = torch.randn(5, int(lengths.max()), INPUT_SIZE, generator=generator)
+        x = torch.randn(5, int(lengths.max()), size, generator=generator)
     for line, length in zip(x, lengths.tolist(), strict=True):
         line[length:] = 0
     return x, lengths
@@ -202,7 +207,9 @@ def test_runs_under_bf16_autocast(path: Path) -> None:
 @every
 def test_knows_its_size_in_time(path: Path) -> None:
     part = build(path)
-    if path.parent.name == "frontend":
+    if path in FRONTENDS and path not in AUDIO:
+        assert part.sample_rate * part.frame_shift == pytest.approx(1.0)  # a frame is a sample
+    elif path in AUDIO:
         assert part.sample_rate == target(path)[1]["sample_rate"]
         assert part.frame_shift == pytest.approx(target(path)[1]["shift_ms"] / 1000)
     elif path.parent.name == "stem":
@@ -210,6 +217,13 @@ def test_knows_its_size_in_time(path: Path) -> None:
 
 
 @frontends
+def test_says_what_it_takes(path: Path) -> None:
+    part = build(path)
+    assert part.kind in ("audio", "image", "strokes", "features")
+    assert hasattr(part, "prepare") == (part.kind != "audio")
+
+
+@of_audio
 def test_too_short_line_is_named(path: Path) -> None:
     part = build(path)
     x, lengths = batch(path)
@@ -219,7 +233,7 @@ def test_too_short_line_is_named(path: Path) -> None:
         part(x, lengths)
 
 
-@frontends
+@of_audio
 def test_shortest_line_gives_one_frame(path: Path) -> None:
     part = build(path)
     window = next(n for n in range(1, 10_000) if part.num_frames(torch.tensor(n)) == 1)
@@ -272,6 +286,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("stem/conv2d", {"channels": [32]}, "one number for each"),
     ("stem/conv2d", {"kernel_size": 4}, "odd"),
     ("stem/conv2d", {"dropout": 1.0}, "dropout"),
+    ("frontend/image_columns", {"height": 0}, "height"),
+    ("frontend/features", {"size": 0}, "size"),
+    ("stem/line_cnn", {"blocks": [0]}, "one entry for each stage"),
+    ("stem/line_cnn", {"pools": [[0, 1], [2, 2], [1, 2], [1, 1]]}, "pools"),
+    ("stem/line_cnn", {"kernel_size": 2}, "odd"),
+    ("stem/line_cnn", {"out_dropout": 1.0}, "out_dropout"),
+    ("encoder/blstm", {"out_dropout": 1.5}, "out_dropout"),
     ("encoder/blstm", {"hidden_size": 0}, "hidden_size"),
     ("encoder/blstm", {"dropout": 1.5}, "dropout"),
     ("encoder/blstm", {"proj_size": 320}, "proj_size"),

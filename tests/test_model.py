@@ -20,11 +20,12 @@ def test_alone_equals_in_a_batch(choice: str) -> None:
     config = compose("train", [choice])
     torch.manual_seed(0)
     model = CTCModel(config, 20).eval()
-    rate = model.sample_rate
+    rate = model.sample_rate if model.frontend.kind == "audio" else 100
+    shape = () if model.frontend.kind == "audio" else (model.frontend.num_features,)
     sizes = [int(rate * s) for s in (0.31, 1.27, 0.8)]
-    signal = torch.zeros(3, max(sizes))
+    signal = torch.zeros(3, max(sizes), *shape)
     for row, size in zip(signal, sizes, strict=True):
-        row[:size] = 0.1 * torch.randn(size)
+        row[:size] = 0.1 * torch.randn(size, *shape)
     lengths = torch.tensor(sizes)
     if model.normalize.kind == "global":
         model.normalize.update(*model.features(signal, lengths))

@@ -78,6 +78,8 @@ def test_json_lines_hold_everything_and_only_json(tmp_path):
         "text": 'say "grün"\n\ud800',
         "duration": 1.5,
         "confidence": None,
+        "unit": "s",
+        "characters": [],
         "words": [
             {"text": "say", "start": 0.1, "end": 0.3, "confidence": 0.9},
             {"text": '"grün"', "start": 0.4, "end": 0.8, "confidence": None},

@@ -13,7 +13,7 @@ import torch
 import seqlab as package
 from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.errors import DataError
-from seqlab.recognizer import Recognizer, find_checkpoint
+from seqlab.recognizer import Recognizer, Signal, find_checkpoint
 from tests.conftest import RATE, Run, tones
 
 
@@ -53,10 +53,13 @@ def test_files_of_other_rates_and_formats(recognizer: Recognizer, tmp_path: Path
 def test_words_from_spans(recognizer: Recognizer) -> None:
     a, b, space = (recognizer.tokenizer.symbols.index(s) for s in ("a", "b", " "))
     spans = [Span(a, 1, 2, 0.9), Span(b, 3, 5, 0.4), Span(space, 6, 7, 0.99), Span(b, 8, 9, 0.5)]
-    transcript = recognizer._transcript(Hypothesis(spans), 10.0, "x/f.wav")
+    signal = Signal(np.zeros(10 * RATE, np.float32), 1 / RATE)
+    transcript = recognizer._transcript(Hypothesis(spans), signal, "x/f.wav")
     shift = recognizer.model.frame_shift  # 20 ms
     assert shift == pytest.approx(0.02)
     assert [(w.text, w.start, w.end) for w in transcript.words] == [("ab", 0.02, 0.1), ("b", 0.16, 0.18)]
+    assert [(c.text, c.start) for c in transcript.characters] == [("a", 0.02), ("b", 0.06), (" ", 0.12), ("b", 0.16)]
+    assert (transcript.duration, transcript.unit) == (10.0, "s")
     assert transcript.words[0].confidence == pytest.approx((0.9 * 0.4) ** 0.5, abs=1e-4)
     assert (transcript.id, transcript.source) == ("f", "x/f.wav")
 
@@ -190,8 +193,8 @@ def test_long_recording_does_not_pad_short_ones(recognizer: Recognizer, tmp_path
     sizes: list[tuple[int, int]] = []
     original = recognizer.transcribe_signals
 
-    def watch(signals: list[np.ndarray], names: list[str]) -> object:
-        sizes.append((len(signals), max(map(len, signals))))
+    def watch(signals: list[Signal], names: list[str]) -> object:
+        sizes.append((len(signals), max(len(signal.samples) for signal in signals)))
         return original(signals, names)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,10 @@ from seqlab.scoring import (
     bootstrap_interval,
     char_counts,
     edits,
+    isolate_punctuation,
+    paired_bootstrap,
     score_lines,
+    speaker_sums,
     word_counts,
 )
 
@@ -186,6 +189,7 @@ def test_score_counts_lines_words_and_exact_lines():
     assert summary["cer"] == {
         "rate": 1 / 12,
         "interval": list(score.cer_interval),
+        "interval_by_speaker": None,
         "errors": 1,
         "reference": 12,
         "hits": 11,
@@ -207,3 +211,135 @@ def test_score_refuses_no_lines_and_unequal_lists():
         score_lines([], [], [])
     with pytest.raises(ValueError, match="2, 2 and 1"):
         score_lines(["a", "b"], ["x", "y"], ["x"])
+    with pytest.raises(ValueError, match="2 for 1 lines"):
+        score_lines(["a"], ["x"], ["y"], speakers=["p", "q"])
+
+
+# One line in four conventions of IAM (CORPORA 2.7): A every word spaced, B clitics glued, C A2iA, D natural text.
+A = 'He\'s " Bella Marie " ( Parlophone ) , a lively song - mid-way .'
+C = 'He\'s " Bella Marie " ( Parlophone ), a lively song - mid-way.'
+D = 'He\'s "Bella Marie" (Parlophone), a lively song - mid-way.'
+
+
+def test_punctuation_is_isolated_by_hand():
+    tokens = ["He", "'", "s", '"', "Bella", "Marie", '"', "(", "Parlophone", ")", ",", "a", "lively", "song"]
+    tokens += ["-", "mid", "-", "way", "."]
+    for text in (A, C, D):
+        assert isolate_punctuation(text).split() == tokens
+    assert isolate_punctuation("...").split() == [".", ".", "."]
+    # symbols (S) and dashes, quotes, brackets (P) of any script; letters, digits and marks stay together
+    assert isolate_punctuation("3€+4°—«é»。a\u0301_b^").split() == [
+        *("3", "€", "+", "4", "°", "—", "«", "é", "»", "。", "a\u0301", "_", "b", "^")
+    ]
+    assert isolate_punctuation("") == ""
+
+
+@pytest.mark.parametrize(("reference", "hypothesis"), [(A, C), (C, A), (A, D), (D, C)])
+def test_conventions_of_spacing_move_neither_isolated_wer_nor_cer_without_spaces(reference, hypothesis):
+    score = score_lines(["1"], [reference], [hypothesis], resamples=0)
+    assert score.wer_punctuation == Counts(hits=19)
+    assert score.cer_no_spaces.errors == 0
+    assert score.wer.errors > 0
+    assert score.cer.errors > 0
+
+
+def test_rates_between_conventions_by_hand():
+    # ") ," -> ")," and "mid-way ." -> "mid-way.": each one word replaced and one left out, and one space left out
+    score = score_lines(["1"], [A], [C], resamples=0)
+    assert score.wer == Counts(hits=11, substitutions=2, deletions=2)
+    assert score.cer == Counts(hits=len(A) - 2, deletions=2)
+    assert score.words == 15
+
+
+def test_a_wrong_mark_is_an_error_of_its_own():
+    # by white space one word of one is wrong, isolated one of two
+    assert word_counts("end.", "end,") == Counts(substitutions=1)
+    score = score_lines(["1"], ["end."], ["end,"], resamples=0)
+    assert score.wer_punctuation == score.per_line[0].words_punctuation == Counts(hits=1, substitutions=1)
+
+
+def test_isolated_wer_equals_jiwer_on_isolated_texts():
+    generator = random.Random(3)
+    for _ in range(300):
+        reference, hypothesis = ("".join(generator.choices("ab ., '", k=generator.randrange(20))) for _ in range(2))
+        spaced = [
+            " ".join("".join(f" {c} " if c in ".,'" else c for c in text).split()) for text in (reference, hypothesis)
+        ]
+        score = score_lines(["1"], [reference], [hypothesis], resamples=0)
+        assert as_tuple(score.wer_punctuation) == as_tuple(jiwer.process_words(*spaced))
+
+
+def test_interval_by_speaker_draws_speakers():
+    # ten speakers of ten lines; each speaker's lines are all right or all wrong, so lines tell nothing new
+    speakers = [f"s{number // 10}" for number in range(100)]
+    references = ["x"] * 100
+    hypotheses = ["x" if number < 50 else "y" for number in range(100)]
+    score = score_lines([str(n) for n in range(100)], references, hypotheses, speakers=speakers)
+    assert score.speakers == 10
+    # 10 draws of a fair coin: standard deviation 0.158; 100 draws: 0.05
+    low, high = score.wer_interval_by_speaker
+    assert (low, high) == (pytest.approx(0.2, abs=0.1), pytest.approx(0.8, abs=0.1))
+    assert score.wer_interval == (pytest.approx(0.4, abs=0.03), pytest.approx(0.6, abs=0.03))
+    # each speaker as one line gives the same interval
+    assert score.wer_interval_by_speaker == bootstrap_interval([0] * 5 + [10] * 5, [10] * 10)
+    assert score.summary()["cer"]["interval_by_speaker"] == list(score.cer_interval_by_speaker)
+    assert score.summary()["speakers"] == 10
+
+
+@pytest.mark.parametrize(
+    ("speakers", "known"),
+    [
+        (["a", "b", "c", "d", "e", "e"], True),
+        (["a", "b", "c", "d", "d", "d"], False),
+        (["a", "b", "c", "d", "e", None], False),
+        (["a", "b", "c", "d", "e", ""], False),
+        (None, False),
+    ],
+)
+def test_interval_by_speaker_needs_five_and_every_line_known(speakers, known):
+    score = score_lines(list("123456"), ["one two"] * 6, ["one"] * 6, speakers=speakers)
+    intervals = [
+        score.wer_interval_by_speaker,
+        score.wer_punctuation_interval_by_speaker,
+        score.cer_interval_by_speaker,
+        score.cer_no_spaces_interval_by_speaker,
+    ]
+    assert all((interval is not None) == known for interval in intervals)
+    assert score.wer_interval is not None
+
+
+def test_speaker_sums_by_hand():
+    counts = [Counts(hits=number) for number in (1, 2, 4, 8, 16, 32)]
+    assert speaker_sums(counts, list("abcdea")) == [Counts(hits=n) for n in (33, 2, 4, 8, 16)]
+
+
+def test_paired_bootstrap_sees_what_unpaired_intervals_hide():
+    generator = np.random.default_rng(0)
+    errors = generator.integers(0, 10, 300)
+    worse = [Counts(hits=10 - int(e), substitutions=int(e)) for e in errors]
+    # one error fewer in every fourth line that has any
+    better = [
+        Counts(c.hits + 1, c.substitutions - 1) if n % 4 == 0 and c.substitutions else c for n, c in enumerate(worse)
+    ]
+    low, high, share = paired_bootstrap(worse, better)
+    difference = add(better).rate - add(worse).rate
+    # 300 lines of 10: the difference of a line is -0.1 with p near 0.22, else 0
+    p = -difference * 10
+    half = 1.96 * 0.1 * (p * (1 - p) / 300) ** 0.5
+    assert (low, high) == (
+        pytest.approx(difference - half, abs=half / 4),
+        pytest.approx(difference + half, abs=half / 4),
+    )
+    assert high < 0
+    assert share == 1.0
+    back = paired_bootstrap(better, worse)
+    assert back == (pytest.approx(-high), pytest.approx(-low), 0.0)
+
+
+def test_paired_bootstrap_of_equal_recognisers_decides_nothing():
+    counts = [Counts(hits=3, substitutions=1)] * 7
+    assert paired_bootstrap(counts, counts) == (0.0, 0.0, 0.5)
+    with pytest.raises(ValueError, match="need"):
+        paired_bootstrap(counts, counts[:3])
+    with pytest.raises(ValueError, match="need"):
+        paired_bootstrap([], [])

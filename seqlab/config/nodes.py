@@ -20,7 +20,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "tokenizer": ("seqlab.tokenizers.",),
     "frontend": ("seqlab.frontends.",),
     "normalize": ("seqlab.frontends.",),
-    "augment": ("seqlab.data.augment.", "seqlab.frontends."),
+    "augment": (
+        "seqlab.data.augment.",
+        "seqlab.data.augment_images.",
+        "seqlab.data.augment_strokes.",
+        "seqlab.frontends.",
+    ),
     "stem": ("seqlab.stems.",),
     "encoder": ("seqlab.encoders.",),
     "loss": ("seqlab.ctc.",),

@@ -10,7 +10,17 @@ class CTCLoss(nn.Module):
 
     Lines whose labels cannot be aligned to their frames have an infinite loss; they come back as 0 without gradient,
     and the caller counts them with ``seqlab.ctc.feasibility``.
+
+    Args:
+        shortcut: weight of a second CTC loss on what a small convolution reads from the stem's frames while training,
+            past the encoder ("CTC shortcut", Retsinas et al. 2022): the stem learns sooner. 0: none.
     """
+
+    def __init__(self, shortcut: float = 0.0) -> None:
+        super().__init__()
+        if shortcut < 0:
+            raise ValueError(f"shortcut must be 0 or more, got {shortcut}")
+        self.shortcut = shortcut
 
     def forward(self, log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
         """Compute the loss of each line.

@@ -1,4 +1,4 @@
-"""Augmentation of audio, on the fly: speed, gain, noise, and joining new strings from single recordings.
+"""Augmentation on the fly: what all kinds share, and that of audio: speed, gain, noise, joining new strings.
 
 An augmentation first draws its parameters, so that the sampler knows how long a line will be, and is applied when the
 line is read. Both draw from a generator seeded by (seed, epoch, line): an epoch can be replayed exactly.
@@ -16,6 +16,8 @@ import soxr
 from seqlab.errors import ConfigError
 from seqlab.manifest import Line
 
+RATE = 16000  # for soxr, which takes two rates where their ratio is meant
+
 
 class Augmentation:
     """Base of the signal augmentations: draws one value uniformly between two bounds."""
@@ -25,16 +27,16 @@ class Augmentation:
             raise ValueError(f"the lower bound {low} exceeds the upper bound {high}")
         self.low, self.high = low, high
 
-    def draw(self, rng: np.random.Generator) -> float:
+    def draw(self, rng: np.random.Generator) -> Any:
         """Draw the parameter of one line."""
         return float(rng.uniform(self.low, self.high))
 
-    def stretch(self, value: float) -> float:
+    def stretch(self, value: Any) -> float:
         """Return the factor by which the line's length changes."""
         return 1.0
 
-    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
-        """Change the audio of one line, (S,) in [-1, 1]."""
+    def apply(self, signal: np.ndarray, value: Any, rng: np.random.Generator) -> np.ndarray:
+        """Change the signal of one line: audio (S,) in [-1, 1], ink of an image (S, Y), or points (N, 4)."""
         raise TypeError(f"{type(self).__name__} has no apply")
 
 
@@ -55,9 +57,9 @@ class Speed(Augmentation):
         """Return the factor by which the line's length changes."""
         return 1.0 / value
 
-    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, signal: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
         """Resample the audio; the sample rate counts as unchanged."""
-        return soxr.resample(signal, sample_rate * value, sample_rate, quality="LQ")
+        return soxr.resample(signal, RATE * value, RATE, quality="LQ")
 
 
 class Gain(Augmentation):
@@ -71,7 +73,7 @@ class Gain(Augmentation):
     def __init__(self, low_db: float = -6.0, high_db: float = 6.0) -> None:
         super().__init__(low_db, high_db)
 
-    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, signal: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
         """Multiply the audio."""
         return np.clip(signal * np.float32(10 ** (value / 20)), -1.0, 1.0)
 
@@ -87,7 +89,7 @@ class WhiteNoise(Augmentation):
     def __init__(self, low_db: float = -90.0, high_db: float = -50.0) -> None:
         super().__init__(low_db, high_db)
 
-    def apply(self, signal: np.ndarray, sample_rate: int, value: float, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, signal: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
         """Add the noise."""
         noise = rng.standard_normal(len(signal), dtype=np.float32)
         return signal + noise * np.float32(10 ** (value / 20))
@@ -165,8 +167,8 @@ def draw_all(augmentations: Sequence[Augmentation], rng: np.random.Generator) ->
     return drawn, float(np.prod([a.stretch(value) for a, value in drawn])) if drawn else 1.0
 
 
-def apply_all(drawn: Drawn, signal: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def apply_all(drawn: Drawn, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Apply drawn augmentations in order."""
     for augmentation, value in drawn:
-        signal = augmentation.apply(signal, sample_rate, value, rng)
+        signal = augmentation.apply(signal, value, rng)
     return signal

@@ -9,9 +9,10 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader
 
 from seqlab.batch import Batch, collate
-from seqlab.data.augment import Augmentation, Rejoin
-from seqlab.data.dataset import LineDataset, Tokenizer
+from seqlab.data.augment import Augmentation
+from seqlab.data.dataset import LineDataset, Rejoin, Tokenizer
 from seqlab.data.sampler import BucketBatches
+from seqlab.data.sources import source_of
 from seqlab.manifest import Line
 
 
@@ -27,7 +28,7 @@ class DataModule(LightningDataModule):
         train: training lines.
         dev: validation lines.
         tokenizer: turns text into labels.
-        frontend: tells sample_rate and num_frames.
+        frontend: tells what lines are and how many frames they have.
         seed: seed of order and augmentation.
         augment: signal augmentations of training lines.
         rejoin: joins a new line in place of each training line, or None.
@@ -35,7 +36,7 @@ class DataModule(LightningDataModule):
         max_lines: most lines per batch.
         length_jitter: how far lines may stray from their length order, as a share of their length.
         num_workers: reading processes; 0 reads in the training process.
-        cache_mb: memory for decoded recordings, per process.
+        cache_mb: memory for decoded recordings and images, per process.
     """
 
     def __init__(
@@ -65,9 +66,9 @@ class DataModule(LightningDataModule):
         self.frontend = frontend
         self.seed, self.batch_frames, self.max_lines = seed, batch_frames, max_lines
         self.length_jitter, self.num_workers = length_jitter, num_workers
-        rate = frontend.sample_rate
-        self.train_set = LineDataset(train, tokenizer, rate, seed, augment, rejoin, cache_mb, training=True)
-        self.dev_set = LineDataset(dev, tokenizer, rate, cache_mb=cache_mb // 4)
+        source = source_of(frontend, cache_mb)
+        self.train_set = LineDataset(train, tokenizer, source, seed, augment, rejoin, training=True)
+        self.dev_set = LineDataset(dev, tokenizer, source_of(frontend, cache_mb // 4))
         self.sampler: BucketBatches | None = None
         self._resume: dict[str, int] = {}
 

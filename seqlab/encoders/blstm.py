@@ -30,6 +30,7 @@ class BLSTM(nn.Module):
         proj_size: size to which each hidden state is projected before it recurs (torch's LSTM with projections, Sak
             et al. 2014); 0 for none. The CPU has no fused kernel for it.
         dropout: share of states set to 0 between layers, while training.
+        out_dropout: share of the last layer's states set to 0, while training.
         bidirectional: False reads forward only.
     """
 
@@ -40,6 +41,7 @@ class BLSTM(nn.Module):
         num_layers: int = 3,
         proj_size: int = 0,
         dropout: float = 0.0,
+        out_dropout: float = 0.0,
         bidirectional: bool = True,
     ) -> None:
         super().__init__()
@@ -50,8 +52,10 @@ class BLSTM(nn.Module):
             )
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"proj_size must be 0 or lie below hidden_size = {hidden_size}, got {proj_size}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
+        for name, share in (("dropout", dropout), ("out_dropout", out_dropout)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {share}")
+        self.out_dropout = nn.Dropout(out_dropout)
         self.lstm = nn.LSTM(
             input_size,
             hidden_size,
@@ -92,7 +96,7 @@ class BLSTM(nn.Module):
             x = self._packed(x, lengths)
         else:
             x = self._reversed(x, lengths)
-        return x, lengths
+        return self.out_dropout(x), lengths
 
     def _packed(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Run all layers on a packed batch."""

@@ -38,6 +38,8 @@ class LogMel(nn.Module):
         num_features: size of a frame.
     """
 
+    kind = "audio"
+
     def __init__(
         self,
         sample_rate: int = 16000,

@@ -32,6 +32,8 @@ class MFCC(nn.Module):
         num_features: size of a frame.
     """
 
+    kind = "audio"
+
     def __init__(
         self,
         sample_rate: int = 16000,

@@ -4,8 +4,21 @@ Audio comes as float32 mono, (S,), nominally in [-1, 1]. soundfile decodes WAV, 
 NIST SPHERE ...), soxr changes the rate, and formats that soundfile does not know go through the program ``ffmpeg``
 where there is one. Files are read by blocks and mixed down block by block, so memory follows what a file truly holds:
 about four bytes per mono sample, whatever its header claims and however many channels it has.
+
+Images come as grey values, (Y, S), uint8, 0 black and 255 white, turned as they are displayed. Pillow decodes bitmaps.
 """
 
 from seqlab.media.audio import AudioInfo, audio_info, read_audio, read_line, write_flac, write_wav
+from seqlab.media.image import image_size, read_image, write_image
 
-__all__ = ["AudioInfo", "audio_info", "read_audio", "read_line", "write_flac", "write_wav"]
+__all__ = [
+    "AudioInfo",
+    "audio_info",
+    "image_size",
+    "read_audio",
+    "read_image",
+    "read_line",
+    "write_flac",
+    "write_image",
+    "write_wav",
+]

@@ -1,9 +1,11 @@
 """JSON lines, the native format: one JSON object per transcript.
 
     {"id": "a-1", "source": "a-1.flac", "text": "one two", "duration": 1.5, "confidence": 0.93,
-     "words": [{"text": "one", "start": 0.21, "end": 0.48, "confidence": 0.95}, ...]}
+     "unit": "s", "words": [{"text": "one", "start": 0.21, "end": 0.48, "confidence": 0.95}, ...],
+     "characters": [{"text": "o", "start": 0.21, "end": 0.24, "confidence": 0.97}, ...]}
 
-Times are seconds from the start of the recording. What is unknown is null.
+Times are seconds from the start of the recording; for images they are pixels ("unit": "px"), for ink points, for arrays
+frames. What is unknown is null.
 """
 
 import json
@@ -15,6 +17,8 @@ from typing import Any
 
 from seqlab.files import write_lines
 from seqlab.outputs.transcript import Transcript
+
+_KEYS = ("id", "source", "text", "duration", "confidence", "unit", "words", "characters")
 
 
 def plain(value: Any) -> Any:
@@ -43,8 +47,7 @@ def dumps(value: Any, indent: int | None = None) -> str:
 def to_row(transcript: Transcript) -> dict[str, Any]:
     """Return a transcript as a plain dict, in the order of the format."""
     row = asdict(transcript)
-    words = row.pop("words")
-    return {key: row[key] for key in ("id", "source", "text", "duration", "confidence")} | {"words": words}
+    return {key: row[key] for key in _KEYS}
 
 
 def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:

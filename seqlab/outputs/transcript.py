@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Word:
-    """One recognised word.
+    """One recognised word, or one character.
 
     Attributes:
         text: the word.
-        start: seconds from the start of the recording.
-        end: seconds from the start of the recording.
+        start: seconds from the start of the recording; columns of the image, points of the ink, frames of the array.
+        end: likewise.
         confidence: in [0, 1], or None if unknown.
     """
 
@@ -27,8 +27,10 @@ class Transcript:
     Attributes:
         text: the whole text.
         words: words in order, with times; empty if the recogniser gave no times.
+        characters: symbols in order, with times, spaces included; empty likewise.
         confidence: in [0, 1], or None if unknown.
-        duration: seconds of audio, or None if unknown or not audio.
+        duration: seconds of audio (width of an image, points of ink, frames of an array), or None if unknown.
+        unit: of starts, ends and duration: "s", "px", "points" or "frames".
         source: path of the file as it was given, or None.
         id: id of the line in its manifest, or None.
     """
@@ -39,3 +41,5 @@ class Transcript:
     duration: float | None = None
     source: str | None = None
     id: str | None = None
+    characters: list[Word] = field(default_factory=list)
+    unit: str = "s"

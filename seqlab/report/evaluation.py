@@ -3,9 +3,11 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from seqlab.scoring import Score, score_lines
+
+Kind = Literal["audio", "image", "strokes", "features"]
 
 
 @dataclass(slots=True)
@@ -40,6 +42,9 @@ class Evaluation:
         decoder: the decoder and its settings, in words.
         metrics_csv: metrics.csv of the training run, or None.
         rules: rules of normalisation and scoring beyond those of :mod:`seqlab.scoring`.
+        kind: what the lines were recognised from; a report of images or strokes speaks of writers, not of speakers.
+        pictures: data URIs of images (:mod:`seqlab.report.pictures`) by line id. The page shows those of the lines
+            that :func:`seqlab.report.worst_lines` gives, so no others need to be there.
     """
 
     name: str
@@ -50,10 +55,19 @@ class Evaluation:
     decoder: str = ""
     metrics_csv: Path | None = None
     rules: list[str] = field(default_factory=list)
+    kind: Kind = "audio"
+    pictures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def person(self) -> str:
+        """The word for who made a line: "writer" or "speaker"."""
+        return "writer" if self.kind in ("image", "strokes") else "speaker"
 
     @property
     def audio_seconds(self) -> float | None:
-        """Seconds of audio of all lines, or None if any line's duration is unknown."""
+        """Seconds of audio of all lines, or None if any line's duration is unknown or the lines are not audio."""
+        if self.kind != "audio":
+            return None
         durations = [row.duration_s for row in self.rows if row.duration_s is not None]
         return math.fsum(durations) if durations and len(durations) == len(self.rows) else None
 
@@ -68,4 +82,5 @@ class Evaluation:
             [row.id for row in self.rows],
             [row.reference for row in self.rows],
             [row.hypothesis for row in self.rows],
+            speakers=[row.speaker for row in self.rows],
         )

@@ -11,8 +11,10 @@ from markupsafe import Markup
 from seqlab import __version__
 from seqlab.report.curves import Chart, draw_charts, read_metrics
 from seqlab.report.evaluation import Evaluation
+from seqlab.report.headline import NAMES
 from seqlab.report.tables import aligned_by_words, by_speaker, confusions, visible, worst_lines
-from seqlab.scoring import RULES, Score
+from seqlab.report.totals import KNOWN, Totals
+from seqlab.scoring import MIN_SPEAKERS, RULES, Score
 
 log = logging.getLogger(__name__)
 
@@ -21,24 +23,32 @@ MARKS = {"sub": "S", "del": "D", "ins": "I"}
 
 
 def render_page(evaluation: Evaluation, score: Score) -> str:
-    """Return the HTML of a report. Everything given is escaped, so no text can become markup."""
+    """Return the HTML of a report. Everything given is escaped, so no text can become markup.
+
+    Raises:
+        ValueError: a picture is not a data URI of an image.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "number": number, "visible": visible}
     template = environment.from_string(files("seqlab.report").joinpath("template.html").read_text(encoding="utf-8"))
     rows = evaluation.rows
     speakers = by_speaker(rows, score)
+    summary = score.summary()
     charts, trouble = _charts(evaluation)
     by_words = aligned_by_words(score)
     words = confusions((row.reference.split(), row.hypothesis.split()) for row in rows)
     characters = confusions((row.reference.strip(), row.hypothesis.strip()) for row in rows)
+    for line_id, picture in evaluation.pictures.items():
+        if not picture.startswith("data:image/"):
+            raise ValueError(f"line {line_id}: a picture must be a data URI of an image, got {picture[:40]!r}")
+    units = {"wer": "words", "wer_punctuation": "words and marks"}
     return template.render(
         evaluation=evaluation,
         score=score,
-        measures=[
-            ("WER", "words", score.wer, score.wer_interval),
-            ("CER", "characters", score.cer, score.cer_interval),
-            ("CER without spaces", "characters", score.cer_no_spaces, score.cer_no_spaces_interval),
-        ],
+        measures=[(name, units.get(key, "characters"), summary[key]) for key, name in NAMES.items()],
+        interval_by_speaker=score.wer_interval_by_speaker is not None,
+        fewest_speakers=MIN_SPEAKERS,
+        known_set=KNOWN.get(Totals(score.lines, score.characters, score.words)),
         confusions=({"words": words} if by_words else {}) | {"characters": characters},
         speakers=speakers[:SPEAKERS],
         speaker_count=len(speakers),

@@ -4,6 +4,7 @@
     format_version        1; grows when a key changes its meaning or goes away, not when one is added
     seqlab                version of the program
     name                  title
+    kind                  what was recognised: "audio", "image", "strokes" or "features"
     model                 object as given: name, parameters, checkpoint, summary of the configuration
     data                  list of objects: path, sha256, lines
     decoder               text
@@ -13,28 +14,39 @@
     rules                 list of texts: how the lines were scored
     scores
       lines, exact_lines, words, characters    integers; words and characters are those of the references
+      speakers                                 integer: known speakers or writers
       interval_level                           probability mass of the intervals
-      wer, cer, cer_no_spaces                  objects: rate, interval [low, high] or null, errors, reference, hits,
-                                               substitutions, deletions, insertions
+      wer, wer_punctuation, cer, cer_no_spaces objects: rate, interval (by line) and interval_by_speaker [low, high] or
+                                               null, errors, reference, hits, substitutions, deletions, insertions;
+                                               wer_punctuation has punctuation isolated
     lines                 list of objects, in the order of the data:
-      id, speaker, reference, hypothesis       texts; speaker may be null
+      id, speaker, reference, hypothesis       texts; speaker (or writer) may be null
       duration_s                               seconds or null
       wer, cer                                 rates of this line
-      words, characters, characters_no_spaces  objects: hits, substitutions, deletions, insertions
+      words, words_punctuation, characters,    objects: hits, substitutions, deletions, insertions
+        characters_no_spaces
+
+Of these keys, kind, speakers, wer_punctuation, words_punctuation and interval_by_speaker were added later: a file
+without them is an older one, of audio.
 
 Rates are fractions, 0.05 for 5 %. Never add up rates of lines; add up counts.
 """
 
+import json
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from seqlab import __version__
+from seqlab.errors import DataError
 from seqlab.outputs.json_lines import dumps
 from seqlab.report.evaluation import Evaluation
-from seqlab.scoring import RULES, Score
+from seqlab.scoring import MEASURES, RULES, Score
 
 FORMAT = "seqlab-report"
 FORMAT_VERSION = 1
+_COUNTS = ("hits", "substitutions", "deletions", "insertions")
 
 
 def to_record(evaluation: Evaluation, score: Score) -> dict[str, Any]:
@@ -42,11 +54,7 @@ def to_record(evaluation: Evaluation, score: Score) -> dict[str, Any]:
     lines = [
         asdict(row)
         | {"wer": line.words.rate, "cer": line.characters.rate}
-        | {
-            "words": asdict(line.words),
-            "characters": asdict(line.characters),
-            "characters_no_spaces": asdict(line.characters_no_spaces),
-        }
+        | {name: asdict(getattr(line, name)) for name in MEASURES.values()}
         for row, line in zip(evaluation.rows, score.per_line, strict=True)
     ]
     return {
@@ -54,6 +62,7 @@ def to_record(evaluation: Evaluation, score: Score) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "seqlab": __version__,
         "name": evaluation.name,
+        "kind": evaluation.kind,
         "model": evaluation.model,
         "data": evaluation.data,
         "decoder": evaluation.decoder,
@@ -71,3 +80,75 @@ def to_json(record: dict[str, Any]) -> str:
     head = {key: value for key, value in record.items() if key != "lines"}
     lines = ",\n  ".join(dumps(line) for line in record["lines"])
     return f'{dumps(head, indent=1)[:-2]},\n "lines": [\n  {lines}\n ]\n}}\n'
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a report.json, and see that the scores and lines which a comparison needs are there.
+
+    Args:
+        path: the file, or the folder that holds it.
+
+    Raises:
+        DataError: there is no such file, it is no report of seqlab's, or it is a newer or a damaged one.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / "report.json"
+        if not file.exists():
+            below = sorted(str(found) for depth in ("*", "*/*") for found in Path(path).glob(f"{depth}/report.json"))
+            hint = f"; below it lie {', '.join(below[:5])}" if below else "; seqlab evaluate writes one"
+            raise DataError(f"{path}: the folder holds no report.json{hint}")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{file}: there is no such file; give a report.json or its folder") from None
+    except OSError as error:
+        raise DataError(f"{file}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: not a report.json ({error})") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise DataError(f"{file}: not a report of seqlab's; it does not say format {FORMAT!r}")
+    version = record.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise DataError(f"{file}: has format_version {version!r}; this seqlab knows {FORMAT_VERSION}")
+    fault = _fault(record)
+    if fault:
+        raise DataError(f"{file}: the report is damaged: {fault}")
+    return record
+
+
+def _fault(record: dict[str, Any]) -> str | None:
+    """Name the first thing that a comparison needs and a record lacks."""
+    scores, lines = record.get("scores"), record.get("lines")
+    if not isinstance(scores, dict) or not isinstance(lines, list) or not lines:
+        return "it has no scores or no lines"
+    for key in ("lines", "words", "characters"):
+        if not _is_count(scores.get(key)):
+            return f"scores.{key} is {scores.get(key)!r}"
+    for measure in MEASURES:
+        part = scores.get(measure)
+        if part is None and measure == "wer_punctuation":
+            continue
+        if not isinstance(part, dict) or not isinstance(part.get("rate"), int | float):
+            return f"scores.{measure} has no rate"
+        if not _is_count(part.get("reference")):
+            return f"scores.{measure}.reference is {part.get('reference')!r}"
+        for key in ("interval", "interval_by_speaker"):
+            ends = part.get(key)
+            if ends is not None and not (
+                isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+            ):
+                return f"scores.{measure}.{key} is {ends!r}"
+    for number, line in enumerate(lines):
+        if not isinstance(line, dict) or not isinstance(line.get("id"), str):
+            return f"lines[{number}] has no id"
+        if not isinstance(line.get("speaker"), str | None):
+            return f"the speaker of line {line['id']} is {line['speaker']!r}"
+        counts = line.get("characters")
+        if not isinstance(counts, dict) or not all(_is_count(counts.get(key)) for key in _COUNTS):
+            return f"line {line['id']} has no counts of characters"
+    return None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53

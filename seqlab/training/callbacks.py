@@ -73,21 +73,25 @@ class SaveLast(Checkpoint):
 
 
 class ShowProgress(Callback):
-    """A progress bar on a terminal, plain lines elsewhere: loss, CER, blank share, audio seconds per second.
+    """A progress bar on a terminal, plain lines elsewhere: loss, CER, blank share, speed.
 
     Args:
-        sample_rate: of the signals, in Hz.
+        frontend: tells samples per unit and frames per signal.
+        unit: what the speed counts: seconds of audio, columns of images, points of ink.
         every: seconds between two plain lines.
         console: where to write.
     """
 
-    def __init__(self, sample_rate: int, every: float = 30.0, console: Console | None = None) -> None:
+    def __init__(self, frontend: Any, unit: str = "s", every: float = 30.0, console: Console | None = None) -> None:
         self.console = console or Console(emoji=False)
-        self.rate = sample_rate
+        self.rate = frontend.sample_rate
+        self.num_frames = frontend.num_frames
+        self.unit = "audio s" if unit == "s" else unit
         self.every = every
         self.bar: Progress | None = None
         self.bar_task: Any = None
-        self.audio_s = self.train_s = self._epoch_audio_s = self._epoch_train_s = 0.0
+        self.units = self.train_s = 0.0
+        self._epoch_units = self._epoch_frames = self._epoch_train_s = 0.0
         self._begun = self._last_line = time.monotonic()
         self._batch_start = 0.0
         self._loss = float("nan")
@@ -114,7 +118,7 @@ class ShowProgress(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin an epoch."""
-        self._epoch_audio_s = self._epoch_train_s = 0.0
+        self._epoch_units = self._epoch_frames = self._epoch_train_s = 0.0
         if self.bar:
             if self.bar_task is not None:
                 self.bar.remove_task(self.bar_task)
@@ -135,7 +139,8 @@ class ShowProgress(Callback):
         """Show where training is."""
         now = time.monotonic()
         self._epoch_train_s += now - self._batch_start
-        self._epoch_audio_s += float(batch.lengths.sum()) / self.rate
+        self._epoch_units += float(batch.lengths.sum()) / self.rate
+        self._epoch_frames += float(self.num_frames(batch.lengths).sum())
         self._batch_start = now
         metrics = trainer.callback_metrics
         loss = float(metrics["train/loss"]) if "train/loss" in metrics else float("nan")
@@ -159,7 +164,7 @@ class ShowProgress(Callback):
         text = f"loss {self._loss:.3f}"
         if "val/cer" in metrics:
             text += f" CER {100 * float(metrics['val/cer']):.2f}% blank {100 * float(metrics['val/blank']):.0f}%"
-        return text + f" {self._epoch_audio_s / max(self._epoch_train_s, 1e-9):.0f} audio s/s"
+        return text + f" {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f} {self.unit}/s"
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock: validation is not training."""
@@ -168,7 +173,7 @@ class ShowProgress(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how the epoch ended."""
         self._batch_start = 0.0
-        self.audio_s += self._epoch_audio_s
+        self.units += self._epoch_units
         self.train_s += self._epoch_train_s
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         text = f"epoch {self._epoch(trainer)} loss {self._loss:.3f}"
@@ -177,11 +182,11 @@ class ShowProgress(Callback):
                 f" | val loss {metrics['val/loss']:.3f} CER {100 * metrics['val/cer']:.2f}%"
                 f" WER {100 * metrics['val/wer']:.2f}% blank {100 * metrics['val/blank']:.0f}%"
             )
-        text += f" | {self._epoch_audio_s / max(self._epoch_train_s, 1e-9):.0f} audio s/s"
+        text += f" | {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f} {self.unit}/s"
         self._say(text + self._left(pl_module))
         self._last_line = time.monotonic()
-        speed = self._epoch_audio_s / max(self._epoch_train_s, 1e-9)
-        pl_module.log("train/audio_per_s", speed, batch_size=1)
+        speed = self._epoch_frames / max(self._epoch_train_s, 1e-9)
+        pl_module.log("train/frames_per_s", speed, batch_size=1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""

@@ -140,7 +140,7 @@ class Training:
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
-        show = ShowProgress(task.model.sample_rate)
+        show = ShowProgress(task.model.frontend, data.train_set.source.unit)
         callbacks: list[Callback] = [show, best, SaveLast(self.last, self.checkpoint_minutes)]
         if self.ema:
             callbacks.append(WeightAveraging(avg_fn=moving_average(self.ema)))

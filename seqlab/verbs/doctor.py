@@ -7,7 +7,8 @@ import torch
 from rich.console import Console
 
 from seqlab.config import build, compose
-from seqlab.doctor import Diagnosis, examine
+from seqlab.diagnosis import Diagnosis
+from seqlab.doctor import examine
 from seqlab.errors import ConfigError
 from seqlab.manifest import Line, read_manifest, read_manifests
 from seqlab.model import CTCModel

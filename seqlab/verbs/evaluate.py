@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.progress import track
 
 from seqlab.config import Config
-from seqlab.data.dataset import duration
 from seqlab.data.sampler import cut_batches
+from seqlab.data.sources import check_kind
 from seqlab.errors import ConfigError, DataError
 from seqlab.manifest import Line, read_manifest
-from seqlab.media import read_line
-from seqlab.recognizer import Recognizer
-from seqlab.report import EvaluatedLine, Evaluation, write_report
+from seqlab.media import read_image
+from seqlab.recognizer import Recognizer, samples_per_second
+from seqlab.report import EvaluatedLine, Evaluation, image_uri, ink_uri, worst_lines, write_report
+from seqlab.report.headline import headline
 
 
 def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
@@ -45,10 +46,23 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
         evaluation.data = [{"path": manifest, "sha256": digest, "lines": len(lines)}]
         metrics = _run_folder(Path(config["model"])) / "metrics.csv"
         evaluation.metrics_csv = metrics if metrics.exists() else None
+        score = evaluation.score()
+        evaluation.pictures = _pictures(recognizer, lines, [w.row.id for w in worst_lines(evaluation.rows, score)])
         files = write_report(out, evaluation)
-        console.print(_headline(evaluation) + f"\nreport: {files['report.html']}", highlight=False, soft_wrap=True)
+        text = headline(evaluation, score) + f"\nreport: {files['report.html']}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
         written.append(files)
     return written
+
+
+def _pictures(recognizer: Recognizer, lines: list[Line], wanted: list[str]) -> dict[str, str]:
+    """Return pictures of lines by id: the image as it came, or the ink drawn; none of sound and arrays."""
+    by_id = {line.id: line for line in lines}
+    if recognizer.kind == "image":
+        return {i: image_uri(read_image(by_id[i].files[0])) for i in wanted}
+    if recognizer.kind == "strokes":
+        return {i: ink_uri(recognizer.source.read(by_id[i])) for i in wanted}
+    return {}
 
 
 def _run_folder(model: Path) -> Path:
@@ -65,43 +79,47 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
             not be comparable.
     """
     begun = time.perf_counter()
-    rate = recognizer.model.sample_rate
+    source = recognizer.source
+    check_kind(lines, source.kind)
     faults = []
-    for line in lines:
+    sizes = np.zeros(len(lines), dtype=np.int64)
+    for i, line in enumerate(lines):
         try:
-            duration(line)
+            sizes[i] = source.size(line)
         except (DataError, OSError) as error:
             faults.append(f"{line.where} {line.id}: {error}")
     if faults:
         raise DataError(_list(faults))
-    samples = np.array([round(duration(line) * rate) for line in lines], dtype=np.int64)
-    batches = cut_batches(np.argsort(samples, kind="stable").tolist(), samples, round(batch_seconds * rate), 256)
+    budget = round(batch_seconds * samples_per_second(recognizer))
+    batches = cut_batches(np.argsort(sizes, kind="stable").tolist(), sizes, budget, 256)
     texts: list[str] = [""] * len(lines)
-    seconds: list[float] = [0.0] * len(lines)
+    lengths: list[float] = [0.0] * len(lines)
     quiet = not console.is_terminal
     for batch in track(batches, "decoding", console=console, transient=True, disable=quiet):
         signals = []
         for i in batch:
             try:
-                signals.append(read_line(lines[i], rate)[0])
+                signals.append(source.signal(source.read(lines[i])))
             except (DataError, OSError) as error:
                 faults.append(f"{lines[i].where} {lines[i].id}: {error}")
-                signals.append(np.zeros(0, np.float32))
+        if faults:
+            continue  # the others are only read, so that all faults are named at once
         for i, signal, hypothesis in zip(batch, signals, recognizer.hypotheses(signals), strict=True):
             texts[i] = recognizer.tokenizer.decode(hypothesis.labels)
-            seconds[i] = len(signal) / rate
+            lengths[i] = len(signal) / recognizer.model.sample_rate
     if faults:
         raise DataError(_list(faults))
     normalize = recognizer.tokenizer.normalize
     rows = [
-        EvaluatedLine(line.id, line.speaker, normalize(line.text), text, length)
-        for line, text, length in zip(lines, texts, seconds, strict=True)
+        EvaluatedLine(line.id, line.speaker, normalize(line.text), text, length if source.unit == "s" else None)
+        for line, text, length in zip(lines, texts, lengths, strict=True)
     ]
     tokenizer: dict[str, Any] = recognizer.config["tokenizer"]
     weights = sum(p.numel() for p in recognizer.model.parameters())
     keys = ("frontend", "normalize", "stem", "encoder", "seed")
     return Evaluation(
         name="",
+        kind=source.kind,
         rows=rows,
         seconds=time.perf_counter() - begun,
         model={
@@ -121,15 +139,3 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
 def _list(faults: list[str]) -> str:
     more = f"\n... and {len(faults) - 20} more" if len(faults) > 20 else ""
     return f"{len(faults)} line(s) cannot be evaluated:\n" + "\n".join(faults[:20]) + more
-
-
-def _headline(evaluation: Evaluation) -> str:
-    summary = evaluation.score().summary()
-    lines = [f"{evaluation.name}: {len(evaluation.rows)} lines"]
-    for key, name in (("wer", "WER"), ("cer", "CER"), ("cer_no_spaces", "CER without spaces")):
-        part = summary[key]
-        low, high = part["interval"]
-        lines.append(f"{name} {100 * part['rate']:.2f}%  (95% {100 * low:.2f} to {100 * high:.2f})")
-    factor = evaluation.real_time_factor
-    lines.append(f"{evaluation.seconds:.1f} s" + (f", real-time factor {factor:.4f}" if factor else ""))
-    return "\n".join(lines)

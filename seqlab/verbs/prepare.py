@@ -24,5 +24,6 @@ def prepare(config: Config, console: Console) -> dict[str, Path]:
     for name, path in manifests.items():
         lines = read_manifest(path)
         hours = sum(line.duration_s or 0.0 for line in lines) / 3600
-        console.print(f"{name}: {len(lines)} lines, {hours:.2f} h, {path}", highlight=False, soft_wrap=True)
+        much = f", {hours:.2f} h" if hours else ""
+        console.print(f"{name}: {len(lines)} lines{much}, {path}", highlight=False, soft_wrap=True)
     return manifests

@@ -20,14 +20,17 @@ import seqlab
 from seqlab.config import Config, build, load_yaml, save_yaml
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sampler import cut_batches
+from seqlab.data.sources import check_kind
+from seqlab.diagnosis import Diagnosis, amount
 from seqlab.doctor import examine
 from seqlab.errors import ConfigError, DataError
+from seqlab.finetune import carry_weights, load_start, start_alphabet
 from seqlab.manifest import Line, read_manifests
-from seqlab.model import CTCModel, build_on_meta
+from seqlab.model import CTCModel, build_on_meta, freeze
 from seqlab.recognizer import find_checkpoint
 
 # What may not change when a run is resumed: the network, its output and the optimiser, whose state is restored.
-FIXED_ON_RESUME = ("tokenizer", "frontend", "normalize", "stem", "encoder", "optimizer")
+FIXED_ON_RESUME = ("init", "tokenizer", "frontend", "normalize", "stem", "encoder", "optimizer")
 LISTENED = 2000  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
 NORMALIZED = 1000  # lines that global normalisation is measured on
 
@@ -44,10 +47,11 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     first = is_first_process()
     console = console if first else Console(quiet=True)
 
+    start = load_start(config) if config["init"]["model"] else None
     tokenizer = build(config["tokenizer"], "tokenizer")
     for node in ("loss", "decoder", "schedule"):  # what the task builds later refuses its values here
         build(config[node], node)
-    build_on_meta(config)
+    freeze(build_on_meta(config), config["init"]["freeze"])
     training: Training = build(config["training"], "training", run_dir=str(run_dir))
     build(config["optimizer"], "optimizer", params=[nn.Parameter(torch.zeros(1))])
     resume = _open_run(config, run_dir, training.last, console, first)
@@ -66,14 +70,19 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     if rejoin and not config["corpus"].get("rejoin_from"):
         raise ConfigError("augment.rejoin joins single recordings: name their manifest with corpus.rejoin_from=[...]")
     pool = read_manifests(config["corpus"]["rejoin_from"]) if rejoin else []
+    for lines in (*splits.values(), pool):
+        check_kind(lines, build(config["frontend"], "frontend").kind)
     if resume:
         config["tokenizer"]["alphabet"] = load_yaml(run_dir / "config.yaml")["tokenizer"]["alphabet"]
         tokenizer = build(config["tokenizer"], "tokenizer")
     else:
         texts = [line.text for line in splits["train"] + pool]
+        if start and config["tokenizer"]["alphabet"] is None:
+            config["tokenizer"]["alphabet"] = start_alphabet(config["init"]["alphabet"], start, tokenizer, texts)
+            tokenizer = build(config["tokenizer"], "tokenizer")
         tokenizer.fit([*texts, " ".join(texts[:2])] if rejoin else texts)  # joined lines have spaces
     config["tokenizer"] |= tokenizer.state()
-    _examine(config, run_dir, splits, pool, tokenizer, console, first)
+    diagnosis = _examine(config, run_dir, splits, pool, tokenizer, console, first)
 
     if rejoin:
         _check_pool(splits["train"], pool, console)
@@ -84,6 +93,9 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
 
     torch.manual_seed(config["seed"])
     task = CTCTask(config)
+    if start and not resume:
+        carried = carry_weights(task.model, tokenizer.symbols, start)
+        console.print(f"starting from {start.name}: {carried}", highlight=False, markup=False, soft_wrap=True)
     data: DataModule = build(
         config["data"],
         "data",
@@ -95,8 +107,8 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         augment=[build(node, "augment") for node in (config["augment"]["signal"] or {}).values()],
         rejoin=build(rejoin, "augment", pool=pool) if rejoin else None,
     )
-    _say_hello(config, run_dir, splits, task.model, console)
-    if not resume:
+    _say_hello(config, run_dir, splits, diagnosis, task.model, console)
+    if not resume and not start:
         _fit_normalization(task.model, data.train_set)
     loggers = [build(node, "logger", save_dir=str(run_dir)) for node in config["logger"].values()]
     if first:  # only now is it sure that the new run can begin
@@ -180,7 +192,7 @@ def _examine(
     tokenizer: Any,
     console: Console,
     first: bool,
-) -> None:
+) -> Diagnosis:
     """Run the doctor; leave faulty lines out, or stop when there are too many."""
     model = CTCModel(config, len(tokenizer.symbols))
     parts = {**splits, **({"rejoin_from": pool} if pool else {})}
@@ -201,6 +213,7 @@ def _examine(
         lines[:] = [line for line in lines if line.where not in bad]
         if bad and not lines:
             raise DataError(f"every line of {split} is unusable; they are named above and in {path}")
+    return diagnosis
 
 
 def _record(config: Config, run_dir: Path) -> None:
@@ -231,16 +244,24 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _say_hello(config: Config, run_dir: Path, splits: dict[str, list[Line]], model: CTCModel, console: Console) -> None:
+def _say_hello(
+    config: Config,
+    run_dir: Path,
+    splits: dict[str, list[Line]],
+    diagnosis: Diagnosis,
+    model: CTCModel,
+    console: Console,
+) -> None:
     sizes = ", ".join(
-        f"{name} {len(lines)} lines {sum(line.duration_s or 0 for line in lines) / 3600:.2f} h"
-        for name, lines in splits.items()
+        f"{name} {len(lines)} lines {amount(diagnosis.amounts[name], diagnosis.unit)}" for name, lines in splits.items()
     )
+    unit = diagnosis.unit
+    step = f"{1000 * model.frame_shift:.0f} ms" if unit == "s" else f"{model.frame_shift:g} {unit}"
     weights = sum(p.numel() for p in model.parameters())
     console.print(
         f"seqlab {seqlab.__version__} ({_commit() or 'no commit'}), seed {config['seed']}, "
         f"{weights / 1e6:.2f} M parameters, {model.head.out_features} symbols\n{sizes}\n"
-        f"an output frame every {1000 * model.frame_shift:.0f} ms, batches of {config['data']['batch_frames']} frames\n"
+        f"an output frame every {step}, batches of {config['data']['batch_frames']} frames\n"
         f"configuration: {run_dir / 'config.yaml'}",
         highlight=False,
         soft_wrap=True,
@@ -255,7 +276,7 @@ def _fit_normalization(model: CTCModel, dataset: LineDataset) -> None:
     samples = dataset.plan(0)[:NORMALIZED]
     from seqlab.batch import collate
 
-    for indices in cut_batches(samples.argsort().tolist(), samples, 60 * model.sample_rate, 64):
+    for indices in cut_batches(samples.argsort().tolist(), samples, max(int(60 * model.sample_rate), 4000), 64):
         batch = collate([dataset[i] for i in indices])
         model.normalize.update(*model.features(batch.signal, batch.lengths))
     model.normalize.finish()

@@ -1,4 +1,4 @@
-"""seqlab transcribe: audio files to text."""
+"""seqlab transcribe: recordings, line images, ink and arrays to text."""
 
 import sys
 from collections import Counter
@@ -6,34 +6,38 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from seqlab.errors import DataError
-from seqlab.media import read_audio
 from seqlab.outputs import json_lines, txt
 from seqlab.outputs.transcript import Transcript
-from seqlab.recognizer import Recognizer
+from seqlab.recognizer import Recognizer, Signal, samples_per_second
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".sph", ".m4a", ".mp4", ".webm"}
-BATCH_SECONDS = 60.0
+SUFFIXES = {
+    "audio": {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".sph", ".m4a", ".mp4", ".webm"},
+    "image": {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".pbm", ".ppm"},
+    "strokes": {".xml", ".inkml", ".json", ".unp", ".unipen"},
+    "features": {".npy", ".npz"},
+}
+BATCH_SECONDS = 60.0  # see samples_per_second
 FORMATS = {"txt": txt, "json": json_lines}
 
 
-def find_files(paths: Sequence[str]) -> list[Path]:
-    """Return files as given and the audio files of folders, searched to any depth, in order of name.
+def find_files(paths: Sequence[str], kind: str = "audio") -> list[Path]:
+    """Return files as given and the files of a kind in folders, searched to any depth, in order of name.
 
     Raises:
-        DataError: a folder holds no audio file.
+        DataError: a folder holds no file of that kind.
     """
+    suffixes = SUFFIXES[kind]
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
             if not inside:
-                raise DataError(f"folder {path} holds no audio file ({', '.join(sorted(SUFFIXES))})")
+                raise DataError(f"folder {path} holds no file of kind {kind} ({', '.join(sorted(suffixes))})")
             found += inside
         else:
             found.append(path)
@@ -63,8 +67,8 @@ def transcribe(
         device: auto, cpu or cuda.
     """
     torch.set_num_threads(threads)
-    files = find_files(paths)
     recognizer = Recognizer.load(model, device)
+    files = find_files(paths, recognizer.kind)
     failed: list[str] = []
     done: list[Transcript] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -102,16 +106,16 @@ def _names(files: Sequence[Path], form: str) -> list[str]:
 
 def _each(recognizer: Recognizer, files: Sequence[Path], failed: list[str]) -> Iterator[tuple[Path, Transcript | None]]:
     """Yield every file with its transcript, in order; files are read and recognised a batch at a time."""
-    rate = recognizer.model.sample_rate
-    batch: list[tuple[Path, np.ndarray | str]] = []
+    rate = samples_per_second(recognizer)
+    batch: list[tuple[Path, Signal | str]] = []
     longest = 0.0
     for path in files:
-        content: np.ndarray | str
+        content: Signal | str
         try:
-            content = read_audio(path, rate)[0]
+            content = recognizer.open(path)
         except (DataError, OSError) as error:
             content = str(error)
-        seconds = len(content) / rate if isinstance(content, np.ndarray) else 0.0
+        seconds = len(content.samples) / rate if isinstance(content, Signal) else 0.0
         if batch and max(longest, seconds) * (len(batch) + 1) > BATCH_SECONDS:  # padding counted
             yield from _recognise(recognizer, batch, failed)
             batch, longest = [], 0.0
@@ -121,7 +125,7 @@ def _each(recognizer: Recognizer, files: Sequence[Path], failed: list[str]) -> I
 
 
 def _recognise(
-    recognizer: Recognizer, batch: Sequence[tuple[Path, np.ndarray | str]], failed: list[str]
+    recognizer: Recognizer, batch: Sequence[tuple[Path, Signal | str]], failed: list[str]
 ) -> Iterator[tuple[Path, Transcript | None]]:
     """Recognise a batch of recordings; texts in place of recordings say why a file could not be read."""
     signals = {i: a for i, (_, a) in enumerate(batch) if not isinstance(a, str)}

@@ -8,16 +8,22 @@ import torch
 
 from seqlab.batch import Example, collate, mask_padding, valid_mask
 from seqlab.data.augment import Gain, Rejoin, Speed, WhiteNoise
-from seqlab.data.dataset import AudioCache, LineDataset
+from seqlab.data.dataset import LineDataset
+from seqlab.data.sources import AudioSource
 from seqlab.errors import ConfigError, DataError
+from seqlab.frontends.log_mel import LogMel
 from seqlab.manifest import Line, read_manifest
 from seqlab.tokenizers.characters import Characters
 from tests.conftest import RATE
 
 
+def source(cache_mb: int = 0) -> AudioSource:
+    return AudioSource(LogMel(RATE), cache_mb)
+
+
 def dataset(corpus: Path, **settings: object) -> LineDataset:
     lines = read_manifest(corpus / "train.jsonl")
-    return LineDataset(lines, Characters(" abc"), RATE, training=True, **settings)  # type: ignore[arg-type]
+    return LineDataset(lines, Characters(" abc"), source(), training=True, **settings)  # type: ignore[arg-type]
 
 
 def test_example_holds_signal_text_and_labels(corpus: Path) -> None:
@@ -57,7 +63,7 @@ def test_planned_length_is_that_of_the_example(corpus: Path) -> None:
 def test_speed_changes_length_and_pitch() -> None:
     time = np.arange(RATE) / RATE
     tone = np.sin(2 * np.pi * 500 * time).astype(np.float32)
-    fast = Speed().apply(tone, RATE, 1.25, np.random.default_rng(0))
+    fast = Speed().apply(tone, 1.25, np.random.default_rng(0))
     assert len(fast) == pytest.approx(RATE / 1.25, abs=2)
     peak = np.abs(np.fft.rfft(fast)).argmax() * RATE / len(fast)
     assert peak == pytest.approx(625, abs=3)
@@ -67,9 +73,9 @@ def test_speed_changes_length_and_pitch() -> None:
 def test_gain_and_noise_have_the_level_they_name() -> None:
     rng = np.random.default_rng(0)
     signal = np.full(RATE, 0.1, np.float32)
-    assert Gain().apply(signal, RATE, 6.0206, rng)[0] == pytest.approx(0.2, abs=1e-4)
-    assert Gain().apply(signal, RATE, 40.0, rng).max() == 1.0
-    noise = WhiteNoise().apply(np.zeros(10 * RATE, np.float32), RATE, -40.0, rng)
+    assert Gain().apply(signal, 6.0206, rng)[0] == pytest.approx(0.2, abs=1e-4)
+    assert Gain().apply(signal, 40.0, rng).max() == 1.0
+    noise = WhiteNoise().apply(np.zeros(10 * RATE, np.float32), -40.0, rng)
     assert 20 * np.log10(noise.std()) == pytest.approx(-40, abs=0.1)
 
 
@@ -113,28 +119,27 @@ def test_rejoin_needs_durations() -> None:
 
 def test_unknown_characters_stop_training_only(corpus: Path) -> None:
     lines = read_manifest(corpus / "train.jsonl")
-    strict = LineDataset(lines, Characters("ab "), RATE, training=True)
+    strict = LineDataset(lines, Characters("ab "), source(), training=True)
     strict.plan(0)
     index = next(i for i, line in enumerate(lines) if "c" in line.text)
     with pytest.raises(DataError, match="'c' are not in the alphabet"):
         _ = strict[index]
-    lenient = LineDataset(lines, Characters("ab "), RATE)
+    lenient = LineDataset(lines, Characters("ab "), source())
     lenient.plan(0)
     assert len(lenient[index].labels) < len(lines[index].text)
 
 
 def test_cache_stays_within_its_memory(corpus: Path) -> None:
-    cache = AudioCache(megabytes=1)
+    one = source(cache_mb=1)
     lines = read_manifest(corpus / "train.jsonl")
     for _ in range(3):
         for line in lines:
-            cache.read(line.files[0], RATE)
-            assert cache.used <= cache.limit
-    first, _ = cache.read(lines[0].files[0], RATE)
-    assert cache.read(lines[0].files[0], RATE)[0] is first
-    none = AudioCache(megabytes=0)
-    none.read(lines[0].files[0], RATE)
-    assert none.used == 0
+            one.read(line)
+            assert one.cache.used <= one.cache.limit
+    assert one.read(lines[0]) is one.read(lines[0])
+    none = source(cache_mb=0)
+    none.read(lines[0])
+    assert none.cache.used == 0
 
 
 def test_collate_pads_with_zeros() -> None:

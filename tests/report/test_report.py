@@ -6,11 +6,13 @@ import subprocess
 from html.parser import HTMLParser
 
 import jiwer
+import numpy as np
 import pytest
 
 from seqlab.errors import DataError
-from seqlab.report import EvaluatedLine, Evaluation, write_report
+from seqlab.report import EvaluatedLine, Evaluation, image_uri, write_report
 from seqlab.report.curves import draw_charts, read_metrics
+from seqlab.report.headline import headline
 from seqlab.report.tables import by_speaker, confusions, visible, worst_lines
 
 HOSTILE = [
@@ -172,11 +174,134 @@ def test_right_to_left_lines_run_from_right_to_left(tmp_path):
     assert "<bdi" not in aligned
 
 
+def of_writers(**changes):
+    rows = [
+        EvaluatedLine(f"w{writer}-{line}", f"w{writer}", "a (b), c", "a ( b ) , d" if line else "a (b), c")
+        for writer in range(6)
+        for line in range(3)
+    ]
+    return evaluation(**({"rows": rows, "kind": "image"} | changes))
+
+
+def test_images_speak_of_writers_and_of_no_audio(tmp_path):
+    given = of_writers()
+    for row in given.rows:
+        row.duration_s = 1.0
+    files = write_report(tmp_path, given)
+    raw, record = files["report.html"].read_text(), json.loads(files["report.json"].read_text())
+    text = " ".join(Page(raw).texts)
+    assert record["kind"] == "image"
+    assert (record["audio_seconds"], record["real_time_factor"]) == (None, None)
+    assert '<th scope="col">Writer</th>' in raw
+    assert ">Writers</h2>" in raw
+    assert "speaker" not in text.lower()
+    assert "Real-time" not in text
+    assert "<dt>Audio" not in raw
+    assert "1.00 s" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "person"), [("audio", "speaker"), ("features", "speaker"), ("image", "writer"), ("strokes", "writer")]
+)
+def test_kind_decides_the_word_for_who_made_a_line(tmp_path, kind, person):
+    raw = page_of(tmp_path, rows=of_writers().rows, kind=kind)
+    assert f"Interval by&nbsp;{person}" in raw
+
+
+def test_four_measures_and_intervals_by_writer_are_there(tmp_path):
+    files = write_report(tmp_path, of_writers())
+    record, raw = json.loads(files["report.json"].read_text()), files["report.html"].read_text()
+    scores = record["scores"]
+    # 18 lines: a ( b ) , c is 6 isolated words; 12 lines have d for c
+    assert (scores["wer_punctuation"]["errors"], scores["wer_punctuation"]["reference"]) == (12, 108)
+    # a (b), c -> a ( b ) , d: 2 of 3 words replaced and 3 made up
+    assert (scores["wer"]["errors"], scores["wer"]["reference"]) == (60, 54)
+    assert (scores["cer_no_spaces"]["errors"], scores["cer_no_spaces"]["reference"]) == (12, 108)
+    assert scores["speakers"] == 6
+    # all writers are alike, so drawing writers changes nothing
+    assert scores["wer"]["interval_by_speaker"] == [scores["wer"]["rate"]] * 2
+    assert scores["wer"]["interval"][0] < scores["wer"]["rate"] < scores["wer"]["interval"][1]
+    assert record["lines"][1]["words_punctuation"] == {"hits": 5, "substitutions": 1, "deletions": 0, "insertions": 0}
+    text = " ".join(" ".join(Page(raw).texts).split())
+    assert "WER, punctuation isolated 11.11 %" in text
+    assert "12 of 108 words and marks" in text
+    assert "144 characters, 54 words" in text
+    assert "these 6 writers" in text
+
+
+def test_few_or_unknown_speakers_leave_the_second_interval_out_and_say_why(tmp_path):
+    text = " ".join(" ".join(Page(page_of(tmp_path)).texts).split())
+    assert "There is no interval by speaker: it needs the speaker of every line, and 5 or more of them." in text
+    assert "Interval by" not in text
+
+
+def test_known_totals_are_named(tmp_path):
+    # 2,915 lines with the totals of IAM's convention A: 25,932 words, 125,616 characters
+    lines = [["a"] * 8 for _ in range(2915)]
+    for number in range(25_932 - 8 * 2915):
+        lines[number % 2915].append("a")
+    missing = 125_616 - sum(len(" ".join(line)) for line in lines)
+    for number, line in enumerate(lines):
+        line[0] += "a" * (missing // 2915 + (number < missing % 2915))
+    rows = [EvaluatedLine(str(number), None, " ".join(line), "") for number, line in enumerate(lines)]
+    given = evaluation(rows=rows, kind="image")
+    assert "those of IAM, Aachen test, convention A" in page_of(tmp_path, rows=rows, kind="image")
+    assert "2,915 lines, 125,616 characters, 25,932 words = IAM, Aachen test, convention A" in headline(
+        given, given.score()
+    )
+
+
+def test_headline_holds_rates_totals_and_intervals():
+    given = of_writers()
+    first, *rates, last = headline(given, given.score()).splitlines()
+    assert first == "test: 18 lines, 144 characters, 54 words in the references"
+    assert [rate.split("%")[0].split() for rate in rates] == [
+        ["WER", "111.11"],
+        ["WER,", "punctuation", "isolated", "11.11"],
+        ["CER", "33.33"],
+        ["CER", "without", "spaces", "11.11"],
+    ]
+    assert all("95% by line" in rate and "by writer" in rate for rate in rates)
+    assert last == "2.0 s"
+    short = evaluation()
+    assert "by speaker" not in headline(short, short.score())
+    assert headline(short, short.score()).splitlines()[-1] == "2.0 s, real-time factor 0.5000"
+
+
+def test_pictures_of_worst_lines_stand_above_their_alignment(tmp_path):
+    picture = image_uri(np.full((20, 50), 255, np.uint8))
+    files = write_report(tmp_path, of_writers(pictures={"w0-1": picture, "w0-0": picture, "other": picture}))
+    raw = files["report.html"].read_text()
+    page = Page(raw)
+    assert page.tags.count("img") == 1  # w0-0 has no error
+    images = [(name, value) for tag, name, value in page.attributes if tag == "img"]
+    assert ("src", picture) in images
+    assert ("alt", "Line w0-1 as it was written") in images
+    item = next(item for item in raw.split("<li>") if "<img" in item)
+    assert item.index("<img") < item.index('<div class="aligned')
+    assert "data:image" not in files["hypotheses.jsonl"].read_text()
+    assert "data:image" not in files["report.json"].read_text()
+
+
+@pytest.mark.parametrize("picture", ["https://example.org/x.png", "javascript:alert(1)", "<svg/>", "data:text/html,x"])
+def test_a_picture_from_elsewhere_is_refused(tmp_path, picture):
+    with pytest.raises(ValueError, match="line w0-1"):
+        write_report(tmp_path, of_writers(pictures={"w0-1": picture}))
+
+
+def test_hostile_picture_stays_an_attribute(tmp_path):
+    picture = 'data:image/png;base64,"onerror="alert(1)"><script>x</script>'
+    raw = page_of(tmp_path, rows=of_writers().rows, kind="image", pictures={"w0-1": picture})
+    page = Page(raw)
+    assert "script" not in page.tags
+    assert ("img", "src", picture) in page.attributes
+
+
 def test_evaluation_without_errors_or_speakers(tmp_path):
     rows = [EvaluatedLine("1", None, "one", "one"), EvaluatedLine("2", None, "", "")]
     raw = page_of(tmp_path, rows=rows, seconds=None, decoder="")
     assert "Every line was recognised without an error." in raw
-    assert "Speakers" not in raw
+    assert '<h2 id="speakers"' not in raw
     assert "Training" not in raw
 
 

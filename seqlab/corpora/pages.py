@@ -1,0 +1,277 @@
+"""Your own pages: a folder of PAGE XML, ALTO or hOCR files with images, cut into text lines.
+
+This is what kraken, eScriptorium and Transkribus export. Page files are searched in all subfolders, images beside them
+(see seqlab.pages.find_image). Every line with text becomes a PNG, straightened along its baseline:
+
+    <out>/lines/<page>/<line>.png        <out>/train.jsonl dev.jsonl test.jsonl
+
+**Splits** go by page, never by line, for the lines of one page know each other. First that applies: lists of pages
+(``lists``); subfolders of root that are named train or training, dev, val, valid or validation, and test; else shares,
+drawn from the seed.
+
+**Left out**, counted and named: lines without text or with less than ``min_chars`` characters, lines of the region or
+line types in ``leave_out``, lines with neither outline nor baseline. White space in a text becomes single blanks, and
+the text Unicode's composed form (NFC).
+"""
+
+import logging
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seqlab.corpora._common import find_root, manifest_path, some, track, write_manifests
+from seqlab.corpora._images import stop
+from seqlab.errors import DataError, UserError
+from seqlab.manifest import Line
+from seqlab.media import read_image, write_image
+from seqlab.pages import Page, crop_line, find_image, line_reach, read_page
+from seqlab.pages.document import composed
+from seqlab.pages.files import SUFFIXES
+
+SPLITS = ("train", "dev", "test")
+FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "test": "test",
+}
+_LAYOUT = "It holds PAGE XML, ALTO or hOCR files with their images beside them, in folders to any depth"
+_UNSAFE = re.compile(r"[^\w.-]+")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Cuts:
+    """What came of the lines of one page: manifest lines, and why the others were left out."""
+
+    lines: list[Line] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    named: list[str] = field(default_factory=list)
+
+
+def prepare(
+    root: str | None,
+    out: str,
+    lists: dict[str, str | list[str]] | None = None,
+    dev_share: float = 0.1,
+    test_share: float = 0.1,
+    seed: int = 1,
+    min_chars: int = 1,
+    leave_out: list[str] | None = None,
+    images: str | None = None,
+) -> dict[str, Path]:
+    """Cut pages into line images and write manifests of them.
+
+    Args:
+        root: folder of the page files.
+        out: folder of the line images and manifests.
+        lists: pages of train, dev and test: names without suffix, or a text file of one name in each line; pages in no
+            list are left out.
+        dev_share: share of the pages for dev, where neither lists nor folders decide.
+        test_share: likewise for test.
+        seed: draws the pages.
+        min_chars: shorter texts are left out.
+        leave_out: types of regions and lines to leave out, for instance [marginalia, page-number].
+        images: folder of the page images; None looks beside the page files.
+
+    Returns:
+        Manifests written: train, dev and test, as far as there are lines.
+
+    Raises:
+        DataError: there are no pages, pages are faulty, or images are missing; the message names up to 20.
+        FileNotFoundError: root does not exist.
+    """
+    if min(dev_share, test_share) < 0 or dev_share + test_share >= 1:
+        raise UserError(
+            f"dev_share and test_share must be 0 or more and leave something, got {dev_share}, {test_share}"
+        )
+    folder = find_root(root, "pages", _LAYOUT)
+    paths = find_pages(folder)
+    if not paths:
+        raise DataError(f"pages: {folder} holds no page file. {_LAYOUT}")
+    splits = split_pages(folder, paths, lists, dev_share, test_share, seed)
+    return cut(folder, splits, Path(out), min_chars, leave_out or [], images)
+
+
+def find_pages(folder: Path) -> list[Path]:
+    """List the page files below a folder by name; METS and metadata files, and macOS's "._" files, are none."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not path.name.startswith(".")
+        and path.stem.lower() not in ("mets", "metadata")
+    )
+
+
+def split_pages(
+    folder: Path,
+    paths: Sequence[Path],
+    lists: Mapping[str, str | list[str]] | None,
+    dev_share: float,
+    test_share: float,
+    seed: int,
+) -> dict[str, list[Path]]:
+    """Divide pages into train, dev and test, by lists, else by the names of folders, else by chance.
+
+    Raises:
+        DataError: a list names a page that is not there or that is in another list, or a split that does not exist.
+    """
+    if lists is not None:
+        return _split_by_lists(folder, paths, lists)
+    named: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    outside = []
+    for path in paths:
+        split = next(
+            (FOLDERS[part.lower()] for part in path.relative_to(folder).parts[:-1] if part.lower() in FOLDERS), ""
+        )
+        named[split].append(path) if split else outside.append(path)
+    if any(named.values()):
+        if outside:
+            _log.warning("pages: %d page(s) in no split's folder left out: %s", len(outside), some(outside))
+        return named
+    order = list(paths)
+    random.Random(seed).shuffle(order)
+    dev, test = (max(1, round(share * len(order))) if share > 0 else 0 for share in (dev_share, test_share))
+    if dev + test >= len(order):
+        raise DataError(f"pages: {len(order)} page(s) cannot be divided into three parts; give lists, or shares of 0")
+    return {"train": sorted(order[dev + test :]), "dev": sorted(order[:dev]), "test": sorted(order[dev : dev + test])}
+
+
+def _split_by_lists(folder: Path, paths: Sequence[Path], lists: Mapping[str, str | list[str]]) -> dict[str, list[Path]]:
+    known: dict[str, list[Path]] = {}
+    for path in paths:
+        known.setdefault(path.stem, []).append(path)
+        known.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    faults: list[str] = []
+    taken: dict[Path, str] = {}
+    for split, names in lists.items():
+        if split not in SPLITS:
+            raise DataError(f"pages: lists has a split {split!r}; there are {', '.join(SPLITS)}")
+        if isinstance(names, str):
+            names = [name for name in Path(names).read_text(encoding="utf-8-sig").splitlines() if name.strip()]
+        for name in names:
+            name = name.strip()
+            found = set(known.get(name) or known.get(name.rpartition(".")[0]) or [])
+            if len(found) != 1:
+                faults.append(f"{split}: {name}: {len(found)} pages have this name")
+                continue
+            (path,) = found
+            if path in taken:
+                faults.append(f"{split}: {name} is in the list of {taken[path]} already")
+            taken[path] = split
+    stop(faults, "pages: lists", f"names are those of page files below {folder}, without suffix")
+    if unused := [path for path in paths if path not in taken]:
+        _log.warning("pages: %d page(s) in no list left out: %s", len(unused), some(unused))
+    return {split: [path for path in paths if taken.get(path) == split] for split in SPLITS}
+
+
+def cut(
+    folder: Path,
+    splits: Mapping[str, Sequence[Path]],
+    out: Path,
+    min_chars: int = 1,
+    leave_out: Sequence[str] = (),
+    images: str | None = None,
+    corpus: str = "pages",
+) -> dict[str, Path]:
+    """Cut the lines of pages out, write them as PNG, and write a manifest of each split.
+
+    Args:
+        folder: what names of pages are relative to.
+        splits: page files by split.
+        out: folder to write to.
+        min_chars: shorter texts are left out.
+        leave_out: types of regions and lines to leave out.
+        images: folder of the page images; None looks beside the page files.
+        corpus: name for messages.
+
+    Raises:
+        DataError: pages are faulty, or images are missing; the message names up to 20. No manifest is written then.
+    """
+    manifests: dict[str, list[Line]] = {}
+    left_out: Counter[str] = Counter()
+    named: list[str] = []
+    faults: list[str] = []
+    for split, paths in splits.items():
+        manifests[split] = []
+        for path in track(paths, f"{corpus} {split}"):
+            try:
+                page = read_page(path)
+                name = _UNSAFE.sub("_", path.relative_to(folder).with_suffix("").as_posix().replace("/", "_"))
+                cuts = _cut_page(page, name, out, min_chars, leave_out, images)
+            except (DataError, OSError) as error:
+                faults.append(str(error))
+                continue
+            manifests[split] += cuts.lines
+            left_out += cuts.left_out
+            named += cuts.named
+    stop(faults, f"{corpus}: pages", "mend these pages, or move them out of the folder")
+    for reason, count in left_out.items():
+        _log.warning("%s: %d line(s) left out: %s", corpus, count, reason)
+    if named:
+        _log.warning("%s: left out: %s", corpus, some(named, 20))
+    if not any(manifests.values()):
+        raise DataError(
+            f"{corpus}: no line of {sum(map(len, splits.values()))} page(s) is of use; are they transcribed?"
+        )
+    for split, lines in manifests.items():
+        _log.info("%s %s: %d lines of %d pages", corpus, split, len(lines), len(splits[split]))
+    return write_manifests(out, manifests)
+
+
+def _cut_page(page: Page, name: str, out: Path, min_chars: int, leave_out: Sequence[str], images: str | None) -> _Cuts:
+    """Cut one page; its image is opened only if a line of it is wanted."""
+    cuts = _Cuts()
+    wanted = []
+    for number, line in enumerate(page.lines, 1):
+        text = composed(" ".join((line.text or "").split()))
+        line_name = _UNSAFE.sub("_", line.id) or f"line{number}"
+        kind = next((kind for kind in (line.region_type, line.line_type) if kind in leave_out), None)
+        if kind is not None:
+            cuts.left_out[f"type {kind}"] += 1
+        elif not text:
+            cuts.left_out["no text"] += 1
+        elif len(text) < min_chars:
+            cuts.left_out[f"text shorter than {min_chars}"] += 1
+            cuts.named.append(f"{name} {line_name} {text!r}")
+        else:
+            wanted.append((line, line_name, text))
+    if not wanted:
+        return cuts
+    image = read_image(find_image(page, images))
+    page.fit(image.shape[1], image.shape[0])
+    reach = line_reach(page.lines)
+    seen: Counter[str] = Counter()
+    for line, line_name, text in wanted:
+        try:
+            crop = crop_line(image, line, reach)
+        except DataError as error:
+            cuts.left_out["cannot be cut out"] += 1
+            cuts.named.append(f"{page.path}: {error}")
+            continue
+        seen[line_name.casefold()] += 1
+        if (copy := seen[line_name.casefold()]) > 1:
+            line_name = f"{line_name}-{copy}"
+        path = out / "lines" / name / f"{line_name}.png"
+        write_image(path, crop.image)
+        height, width = crop.image.shape
+        extra = {"page": name, "zone": line.region} | ({"type": line.region_type} if line.region_type else {})
+        cuts.lines.append(
+            Line(
+                id=f"{name}-{line_name}",
+                text=text,
+                image=manifest_path(path, out),
+                width=width,
+                height=height,
+                extra=extra,
+            )
+        )
+    return cuts

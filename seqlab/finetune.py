@@ -1,0 +1,108 @@
+"""Start a training from a trained model: its weights, its symbols, parts of it kept as they are."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from seqlab.config import Config
+from seqlab.errors import ConfigError
+from seqlab.model import CTCModel
+from seqlab.recognizer import Recognizer
+
+logger = logging.getLogger(__name__)
+
+NETWORK = ("frontend", "normalize", "stem", "encoder")
+ALPHABETS = ("grow", "keep", "replace")
+
+
+def load_start(config: Config) -> Recognizer:
+    """Load the model that ``init.model`` names and hold the configuration against it.
+
+    With ``init.network`` the nodes of the network are replaced by the model's; the tokenizer's Unicode form and case
+    must be those of the model in any case, as its symbols would mean something else.
+
+    Raises:
+        ConfigError: text or network differ from the model's; the message says what to set.
+    """
+    init = config["init"]
+    if init["alphabet"] not in ALPHABETS:
+        raise ConfigError(f"init.alphabet must be one of {', '.join(ALPHABETS)}, got {init['alphabet']!r}")
+    start = Recognizer.load(init["model"], "cpu")
+    theirs = start.config
+    faults = [
+        f"tokenizer.{key} is {config['tokenizer'][key]}, the model's text was {theirs['tokenizer'][key]}; "
+        f"set tokenizer.{key}={theirs['tokenizer'][key]}"
+        for key in ("normalization", "case")
+        if config["tokenizer"][key] != theirs["tokenizer"][key]
+    ]
+    if init["network"]:
+        for node in NETWORK:
+            config[node] = theirs[node]
+    else:
+        # compared by their weights: settings without any, such as dropout, are free to change
+        symbols = len(start.tokenizer.symbols)
+        with torch.device("meta"):
+            ours = {k: tuple(v.shape) for k, v in CTCModel(config, symbols).state_dict().items()}
+        shapes = {k: tuple(v.shape) for k, v in start.model.state_dict().items()}
+        if ours != shapes or theirs["frontend"] != config["frontend"]:
+            faults += [
+                f"{node}.{key} is {config[node].get(key)!r}, the model has {value!r}"
+                for node in NETWORK
+                for key, value in theirs[node].items()
+                if config[node].get(key) != value
+            ]
+            faults.append("the network differs from the model's; init.network=true takes it from the model")
+    if faults:
+        raise ConfigError(f"init.model {init['model']} does not fit the configuration:\n  " + "\n  ".join(faults))
+    return start
+
+
+def start_alphabet(kind: str, start: Recognizer, tokenizer: Any, texts: Iterable[str]) -> list[str]:
+    """Return the symbols, without blank, that training starts with.
+
+    Args:
+        kind: "grow": the model's and those of the texts that it lacks; "keep": the model's; "replace": those of the
+            texts, some of them perhaps the model's.
+        start: the model.
+        tokenizer: normalises the texts.
+        texts: the training texts.
+    """
+    old = list(start.tokenizer.symbols[1:])
+    if kind == "keep":
+        return old
+    seen = sorted({c for text in texts for c in tokenizer.normalize(text)})
+    return seen if kind == "replace" else old + [c for c in seen if c not in old]
+
+
+@torch.no_grad()
+def carry_weights(model: CTCModel, symbols: list[str], start: Recognizer) -> str:
+    """Copy a model's weights into a new one; rows of the output layer follow their symbols.
+
+    New symbols keep their random weights, with the bias of the rarest old one, so that they begin unlikely.
+
+    Args:
+        model: of the same network.
+        symbols: its symbols, blank first.
+        start: the model to copy from.
+
+    Returns:
+        What became of the alphabet, in words.
+    """
+    weights = start.model.state_dict()
+    head = {k: weights.pop(f"head.{k}") for k in ("weight", "bias")}
+    model.load_state_dict(weights, strict=False)
+    old = {symbol: i for i, symbol in enumerate(start.tokenizer.symbols)}
+    model.head.bias.fill_(float(head["bias"].min()))
+    for i, symbol in enumerate(symbols):
+        if symbol in old:
+            model.head.weight[i] = head["weight"][old[symbol]]
+            model.head.bias[i] = head["bias"][old[symbol]]
+    new = [s for s in symbols if s not in old]
+    gone = [s for s in old if s not in symbols]
+    kept = len(symbols) - len(new) - 1
+    parts = [f"{kept} symbols kept"]
+    parts += [f"{len(new)} new ({' '.join(map(repr, new[:20]))})"] if new else []
+    parts += [f"{len(gone)} dropped ({' '.join(map(repr, gone[:20]))})"] if gone else []
+    return ", ".join(parts)

@@ -1,0 +1,162 @@
+"""Line images: one frame per column of the height-normalised image."""
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from torch import Tensor, nn
+
+from seqlab.batch import mask_padding
+from seqlab.errors import DataError
+
+MAX_COLUMNS = 40_000  # of a prepared line; wider than any line of text
+
+
+class ImageColumns(nn.Module):
+    """Every pixel column of a text line is a frame, every row a feature: 0 is paper, 1 is ink.
+
+    What belongs to the image alone (size, contrast, slope) is done once per line by `prepare`, on the CPU; the
+    network gets columns of equal height.
+
+    Args:
+        height: rows after scaling; the aspect is kept.
+        polarity: what is ink: "dark" on light paper, "light" on dark, or "auto", the side that is rarer.
+        contrast: "none" maps 0..255 to 1..0; "stretch" maps the 1st percentile to full ink and the 60th to paper;
+            "binary" thresholds after Otsu (1979).
+        deskew: turn the line so that the row profile is sharpest, by at most 4 degrees.
+        deslant: shear the line so that strokes stand upright (Vinciarelli and Luettin 2001): the shear, of at most
+            45 degrees, whose columns have the longest unbroken strokes.
+        pad: columns of paper added on both sides.
+    """
+
+    kind = "image"
+    sample_rate = 1  # columns are counted, there is no time
+    frame_shift = 1.0
+
+    def __init__(
+        self,
+        height: int = 48,
+        polarity: Literal["auto", "dark", "light"] = "auto",
+        contrast: Literal["none", "stretch", "binary"] = "stretch",
+        deskew: bool = False,
+        deslant: bool = False,
+        pad: int = 0,
+    ) -> None:
+        super().__init__()
+        if height < 1 or pad < 0:
+            raise ValueError(f"height must be 1 or more and pad 0 or more, got {height} and {pad}")
+        self.height, self.polarity, self.contrast = height, polarity, contrast
+        self.deskew, self.deslant, self.pad = deskew, deslant, pad
+        self.num_features = height
+
+    def columns(self, width: int, height: int) -> int:
+        """Return the columns that an image of a size has when prepared; deslanting adds some."""
+        return max(round(width * self.height / max(height, 1)), 1) + 2 * self.pad
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """Bring a line image to the network's form.
+
+        Args:
+            image: grey, (Y, S), uint8.
+
+        Returns:
+            Ink (S, height), uint8, 255 full ink.
+
+        Raises:
+            DataError: the image is far wider than a line of text.
+        """
+        if image.ndim != 2 or image.size == 0 or image.dtype != np.uint8:
+            raise DataError(f"a line image must be grey, (rows, columns) of uint8; got {image.dtype} {image.shape}")
+        columns = self.columns(image.shape[1], image.shape[0])
+        if columns > MAX_COLUMNS:
+            raise DataError(
+                f"the image is {image.shape[1]} x {image.shape[0]} pixels: {columns} columns at height {self.height}, "
+                f"more than {MAX_COLUMNS}; is it one line of text?"
+            )
+        size = (columns - 2 * self.pad, self.height)
+        scaled = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        ink = self._to_ink(scaled)
+        if self.deskew:
+            ink = _deskew(ink)
+        if self.deslant:
+            ink = _deslant(ink)
+        return np.ascontiguousarray(np.pad(ink, ((0, 0), (self.pad, self.pad))).T)
+
+    def _to_ink(self, grey: np.ndarray) -> np.ndarray:
+        light = self.polarity == "light" or (self.polarity == "auto" and np.median(grey) < _middle(grey))
+        ink = grey if light else 255 - grey
+        if self.contrast == "none":
+            return ink
+        if self.contrast == "binary":
+            return np.where(ink > _otsu(ink), 255, 0).astype(np.uint8)
+        paper, full = np.percentile(ink, (40, 99))
+        return np.clip((ink - paper) * (255 / max(full - paper, 8)), 0, 255).astype(np.uint8)
+
+    def num_frames(self, lengths: Tensor) -> Tensor:
+        """Return the lengths: a frame per column."""
+        return lengths
+
+    def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Hand columns (B, S, Y) on as frames (B, T, F); what lies past a length is 0."""
+        return mask_padding(signal, lengths.to(signal.device)), lengths
+
+
+def _middle(grey: np.ndarray) -> float:
+    """Return the grey half-way between the darkest and the lightest of an image, outliers aside."""
+    low, high = np.percentile(grey, (1, 99))
+    return float(low + high) / 2
+
+
+def _otsu(grey: np.ndarray) -> int:
+    """Return the threshold that parts the histogram into two classes of least inner variance (Otsu 1979)."""
+    histogram = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
+    below = histogram.cumsum()
+    mass = (histogram * np.arange(256)).cumsum()
+    above = below[-1] - below
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (mass / below - (mass[-1] - mass) / above) ** 2
+    return int(np.nan_to_num(between, nan=-1.0, posinf=-1.0).argmax())
+
+
+def _affine(ink: np.ndarray, width: int, matrix: tuple[float, ...]) -> np.ndarray:
+    image = Image.fromarray(ink)
+    return np.asarray(image.transform((width, ink.shape[0]), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+
+
+def _deskew(ink: np.ndarray) -> np.ndarray:
+    """Turn small slopes level: the slope whose row sums vary most."""
+    width = ink.shape[1]
+
+    def sloped(slope: float) -> np.ndarray:
+        return _affine(ink, width, (1, 0, 0, slope, 1, -slope * width / 2))
+
+    slopes = np.tan(np.radians(np.arange(-4, 4.5, 0.5)))
+    profiles = [sloped(s).sum(1, dtype=np.float64).var() for s in slopes]
+    best = int(np.argmax(profiles))
+    level = 8  # index of slope 0
+    return sloped(float(slopes[best])) if profiles[best] > 1.05 * profiles[level] else ink
+
+
+def _deslant(ink: np.ndarray) -> np.ndarray:
+    """Shear upright: the shear with the largest sum of squared lengths of unbroken columns of ink."""
+    height, width = ink.shape
+    room = height  # a shear of 45 degrees moves the top by one height
+    wide = np.pad(ink, ((0, 0), (room // 2, room - room // 2)))
+
+    def sheared(shear: float) -> np.ndarray:
+        return _affine(wide, wide.shape[1], (1, shear, -shear * height / 2, 0, 1, 0))
+
+    def upright(image: np.ndarray) -> float:
+        strokes = image > 96
+        count = strokes.sum(0)
+        rows = np.arange(height)[:, None]
+        extent = np.where(strokes, rows, -1).max(0) - np.where(strokes, rows, height).min(0) + 1
+        return float(np.square(count[(count == extent) & (count > 0)], dtype=np.float64).sum())
+
+    shears = np.tan(np.radians(np.arange(-45, 46, 5)))
+    best = float(shears[int(np.argmax([upright(sheared(s)) for s in shears]))])
+    turned = sheared(best)
+    inked = np.flatnonzero(turned.max(0) > 0)
+    if not len(inked):
+        return ink
+    return turned[:, min(inked[0], room // 2) : max(inked[-1] + 1, room // 2 + width)]
