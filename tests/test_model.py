@@ -1,5 +1,6 @@
 """The whole network, for every shipped configuration: a line alone and in a padded batch gives the same."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from seqlab.config import compose, conf_dir
 from seqlab.model import CTCModel
+from tests import test_handwriting as handwriting
+from tests.conftest import Run, small_settings
 
 CONF = conf_dir()
 CHOICES = [
@@ -56,3 +59,26 @@ def test_frame_shift_is_that_of_frontend_times_stride() -> None:
 
 def test_conf_is_found_beside_the_package() -> None:
     assert (Path(CONF) / "train.yaml").is_file()
+
+
+def test_one_network_learns_speech_and_handwriting(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    """Stem, encoder and loss know nothing of what they read."""
+    images = handwriting.write_lines(tmp_path / "images", sizes=(24, 4, 4))
+    network = [*handwriting.LINE_CNN, "encoder.hidden_size=12", "loss.shortcut=0.3", "encoder.dropout=0.1"]
+    speech = [s for s in small_settings(corpus) if not s.startswith(("stem", "encoder"))]
+    writing = [s for s in handwriting.settings(images) if not s.startswith(("stem", "encoder", "run_dir"))]
+    sizes = {}
+    for name, settings in (("speech", speech), ("writing", writing)):
+        limits = ["training.max_epochs=3", "optimizer.lr=0.01", "augment=none", f"run_dir={name}"]
+        done = seqlab("train", *settings, *network, *limits)
+        assert done.returncode == 0, done.stderr
+        losses = [float(loss) for loss in re.findall(r"epoch \d/3 loss ([\d.]+) ", done.stdout)]
+        assert len(losses) == 3
+        assert losses[2] < 0.9 * losses[0]
+        checkpoint = torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
+        parts = ("model.stem", "model.encoder", "shortcut")
+        shapes = {k: v.shape for k, v in checkpoint["state_dict"].items() if k.startswith(parts)}
+        sizes[name] = {k: v for k, v in shapes.items() if "weight_ih_l0" not in k and "shortcut.weight" not in k}
+        config = checkpoint["hyper_parameters"]["config"]
+        sizes[name] |= {node: config[node] for node in ("stem", "encoder", "loss")}
+    assert sizes["speech"] == sizes["writing"]

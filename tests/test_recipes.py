@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image, ImageDraw, ImageFont
 
-from tests.conftest import tones
+from tests.conftest import Run, tones
+from tests.corpora.test_iam import write_tree
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+ROOT = Path(__file__).parent.parent
+RECIPES = ROOT / "recipes"
+NAMES = sorted(path.name for path in RECIPES.iterdir() if path.is_dir())
+WITH_CORPUS = [name for name in NAMES if "give the corpus" in (RECIPES / name / "run.sh").read_text(encoding="utf-8")]
 TINY = ["encoder.hidden_size=16", "encoder.num_layers=1", "training.max_epochs=2", "training.validate_every=1"]
 
 
@@ -37,6 +42,110 @@ def report(folder: Path, run: str, part: str = "test") -> dict[str, dict[str, fl
     path = folder / "runs" / run / "evaluate" / part / "report.json"
     scores: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))["scores"]
     return scores
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_has_its_files(name: str) -> None:
+    script, readme = RECIPES / name / "run.sh", (RECIPES / name / "README.md").read_text(encoding="utf-8")
+    assert os.access(script, os.X_OK)
+    assert (ROOT / "conf" / "corpus" / f"{name}.yaml").is_file()
+    assert (ROOT / "conf" / "experiment" / f"{name}.yaml").is_file()
+    for command in (f"recipes/{name}/run.sh", f"seqlab train experiment={name}", f"seqlab evaluate model=runs/{name}"):
+        assert command in readme, f"README.md lacks {command}"
+    assert "## Results" in readme
+    for number, row in enumerate(script.read_text(encoding="utf-8").splitlines(), 1):
+        for setting in ("training.", "optimizer.", "encoder.", "stem.", "frontend.", "data.", "augment."):
+            assert f" {setting}" not in row, f"run.sh:{number}: settings belong into conf/experiment"
+
+
+@pytest.mark.parametrize("name", WITH_CORPUS)
+def test_recipes_ask_for_their_corpus_prepare_train_evaluate_and_resume(name: str, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "seqlab"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{program.parent}:{os.environ['PATH']}", "SEQLAB_DATA": "mine"}
+
+    def run(**variables: str) -> subprocess.CompletedProcess[str]:
+        script = [str(RECIPES / name / "run.sh"), "seed=2"]
+        return subprocess.run(script, cwd=tmp_path, env=environment | variables, capture_output=True, text=True)
+
+    asked = run()
+    assert asked.returncode == 2
+    assert f"no manifests in mine/{name}; give the corpus: {name.upper()}=" in asked.stderr
+    (tmp_path / "mine" / name).mkdir(parents=True)
+    for manifest in ("train.jsonl", "strings_train.jsonl"):
+        (tmp_path / "mine" / name / manifest).touch()
+    last = tmp_path / "runs" / name / "checkpoints" / "last.ckpt"
+    for resume in ("", " resume=true"):
+        commands = run(**{name.upper(): "the corpus"}).stdout.splitlines()
+        assert commands[0] == f"prepare corpus={name} corpus.prepare.root=the corpus"
+        assert commands[1].startswith(f"train experiment={name} ")
+        assert commands[1].endswith(f"run_dir=runs/{name}{resume} seed=2")
+        assert commands[2:] == [f"evaluate model=runs/{name}"]
+        last.parent.mkdir(parents=True, exist_ok=True)
+        last.touch()
+
+
+def test_iam_on_a_generated_tree(tmp_path: Path, seqlab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    font = ImageFont.load_default(size=64)
+
+    def draw(tokens: str) -> Image.Image:
+        text = tokens.replace("|", " ")
+        image = Image.new("L", (round(font.getlength(text)) + 60, 120), 255)
+        ImageDraw.Draw(image).text((30, 20), text, fill=0, font=font)
+        return image
+
+    monkeypatch.setenv("SEQLAB_DATA", "data")
+    write_tree(tmp_path / "IAM", draw)
+    tiny = ["stem.channels=[4,4,4,8]", "encoder.hidden_size=8", "training.max_epochs=1", "data.num_workers=0"]
+    for command in (
+        ["prepare", "corpus=iam", "corpus.prepare.root=IAM"],
+        ["train", "experiment=iam", *tiny, "training.accelerator=cpu"],
+        ["evaluate", "model=runs/iam", "device=cpu"],
+    ):
+        done = seqlab(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    faults = [json.loads(row) for row in (tmp_path / "runs/iam/doctor.jsonl").read_text().splitlines()]
+    assert [fault["kind"] for fault in faults] == ["unknown characters"]  # of dev; no line has too few frames
+    scores = report(tmp_path, "iam")
+    assert (scores["lines"], scores["words"]) == (1, 3)  # Nobody knows ,
+    line = "IAM/lines/z92/z92-003/z92-003-00.png"
+    done = seqlab("transcribe", "runs/iam", line, "-f", "json", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["source"] == line
+
+
+def test_squiggles_small(tmp_path: Path, seqlab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQLAB_DATA", "data")
+    sizes = ["corpus.prepare.num_train=60", "corpus.prepare.num_dev=6", "corpus.prepare.num_test=6"]
+    for command in (
+        ["prepare", "corpus=squiggles", *sizes],
+        ["train", "experiment=squiggles", *TINY, "training.accelerator=cpu"],
+        ["evaluate", "model=runs/squiggles", "device=cpu"],
+    ):
+        done = seqlab(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert report(tmp_path, "squiggles")["lines"] == 6
+    read = tmp_path / "data/squiggles/reads/test/test-00000.npy"
+    np.savez(tmp_path / "read.npz", np.load(read))
+    answers = [seqlab("transcribe", "runs/squiggles", path, "--device", "cpu") for path in (read, "read.npz")]
+    assert [answer.returncode for answer in answers] == [0, 0]
+    assert answers[0].stdout == answers[1].stdout
+
+
+@pytest.mark.slow
+def test_squiggles_reaches_its_bar(tmp_path: Path) -> None:
+    output = recipe("squiggles", tmp_path)
+    assert "bases of data/squiggles/reads/test/" in output
+    assert report(tmp_path, "squiggles")["cer"]["rate"] <= 0.05
+
+
+@pytest.mark.slow
+def test_written_digits_reaches_its_bar(tmp_path: Path) -> None:
+    output = recipe("written_digits", tmp_path)
+    assert "transcript of data/written_digits/lines/test/" in output
+    assert report(tmp_path, "written_digits")["cer"]["rate"] <= 0.02
 
 
 def test_spoken_digits_small(tmp_path: Path) -> None:

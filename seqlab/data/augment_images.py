@@ -59,8 +59,9 @@ class LineWarp(Augmentation):
         size = max(round(columns * (1 + width)), 1)
         nodes = 4 if self.bend else 2
         across = max(round(size / (self.cell * rows)), 1) + 1 if self.bend else 2
-        x = np.linspace(0, size, across).round()
-        y = np.linspace(0, rows, nodes).round()
+        x = np.unique(np.linspace(0, size, across).round())  # nodes of tiny images may coincide
+        y = np.unique(np.linspace(0, rows, nodes).round())
+        across, nodes = len(x), len(y)
         target_x, target_y = np.meshgrid(x, y)  # (nodes, across)
         level = target_y - rows / 2
         source_x = target_x / (1 + width) + shear * level

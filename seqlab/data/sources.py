@@ -12,8 +12,17 @@ import numpy as np
 
 from seqlab.errors import ConfigError, DataError
 from seqlab.manifest import Line, used_seconds
-from seqlab.media import audio_info, image_size, read_audio, read_image, read_line
-from seqlab.media.arrays import array_shape, read_array
+from seqlab.media import (
+    array_shape,
+    audio_info,
+    image_size,
+    ink_from_strokes,
+    read_array,
+    read_audio,
+    read_image,
+    read_ink,
+    read_line,
+)
 
 Kind = Literal["audio", "image", "strokes", "features"]
 
@@ -127,9 +136,10 @@ class _PreparedSource:
         raise NotImplementedError
 
     def _kept(self, line: Line) -> np.ndarray:
-        key = line.where or id(line)
+        path = line.files[0]
+        key = line.where or str(path)
         kept = self.cache.get(key)
-        return self.cache.keep(key, self.open(line.files[0])) if kept is None else kept
+        return self.cache.keep(key, self.open(path)) if kept is None else kept
 
 
 class ImageSource(_PreparedSource):
@@ -180,14 +190,10 @@ class StrokesSource(_PreparedSource):
 
     def read(self, line: Line) -> np.ndarray:
         """Read the ink of a line."""
-        from seqlab.media.ink import ink_from_strokes
-
         return self._kept(line) if isinstance(line.strokes, str) else ink_from_strokes(line.strokes or [])
 
     def open(self, path: str | Path) -> np.ndarray:
         """Read an ink file."""
-        from seqlab.media.ink import read_ink
-
         return read_ink(path)
 
     def signal(self, array: np.ndarray) -> np.ndarray:
@@ -200,6 +206,11 @@ class FeaturesSource(_PreparedSource):
 
     kind: Kind = "features"
     unit = "frames"
+
+    def __init__(self, frontend: Any, cache_mb: int = 0) -> None:
+        super().__init__(frontend, cache_mb)
+        if frontend.sample_rate != 1:
+            self.unit = "s"
 
     def size(self, line: Line) -> int:
         """Return the frames of a line."""

@@ -35,7 +35,8 @@ class Features(nn.Module):
             array = array[:, None]
         if array.ndim != 2 or array.shape[1] != self.num_features:
             raise DataError(f"needs an array (frames, {self.num_features}) (frontend.size), got {array.shape}")
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            array = np.ascontiguousarray(array, dtype=np.float32)
         if not np.isfinite(array).all():
             raise DataError("the array holds values that are not finite")
         return array

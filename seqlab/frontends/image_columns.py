@@ -108,8 +108,13 @@ def _middle(grey: np.ndarray) -> float:
 
 
 def _otsu(grey: np.ndarray) -> int:
-    """Return the threshold that parts the histogram into two classes of least inner variance (Otsu 1979)."""
+    """Return the threshold that parts the histogram into two classes of least inner variance (Otsu 1979).
+
+    Where all is of one grey there are no two classes, and nothing lies above the threshold.
+    """
     histogram = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
+    if histogram.max() == grey.size:
+        return 255
     below = histogram.cumsum()
     mass = (histogram * np.arange(256)).cumsum()
     above = below[-1] - below

@@ -6,18 +6,27 @@ where there is one. Files are read by blocks and mixed down block by block, so m
 about four bytes per mono sample, whatever its header claims and however many channels it has.
 
 Images come as grey values, (Y, S), uint8, 0 black and 255 white, turned as they are displayed. Pillow decodes bitmaps.
+Ink comes as points (N, 4), float32: x, y growing downwards, seconds, and 1 at the last point of each stroke. Arrays
+(T, F) come from .npy and .npz files.
 """
 
+from seqlab.media.arrays import array_shape, read_array
 from seqlab.media.audio import AudioInfo, audio_info, read_audio, read_line, write_flac, write_wav
 from seqlab.media.image import image_size, read_image, write_image
+from seqlab.media.ink import ink_from_strokes, read_ink, strokes_of
 
 __all__ = [
     "AudioInfo",
+    "array_shape",
     "audio_info",
     "image_size",
+    "ink_from_strokes",
+    "read_array",
     "read_audio",
     "read_image",
+    "read_ink",
     "read_line",
+    "strokes_of",
     "write_flac",
     "write_image",
     "write_wav",

@@ -29,6 +29,8 @@ def _array(path: Path, mapped: bool) -> np.ndarray:
         raise DataError(f"{path} is no readable array (.npy or .npz): {error}") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise DataError(f"{path}: needs an array of real numbers, got {getattr(array, 'dtype', type(array))}")
+    if not array.ndim:
+        raise DataError(f"{path}: needs an array (frames, features), got a single number")
     if array.size > MAX_VALUES:
         raise DataError(f"{path}: {array.size} values are more than is taken ({MAX_VALUES})")
     return array

@@ -86,7 +86,7 @@ class ShowProgress(Callback):
         self.console = console or Console(emoji=False)
         self.rate = frontend.sample_rate
         self.num_frames = frontend.num_frames
-        self.unit = "audio s" if unit == "s" else unit
+        self.unit = " x real time" if unit == "s" else f" {unit}/s"
         self.every = every
         self.bar: Progress | None = None
         self.bar_task: Any = None
@@ -164,7 +164,7 @@ class ShowProgress(Callback):
         text = f"loss {self._loss:.3f}"
         if "val/cer" in metrics:
             text += f" CER {100 * float(metrics['val/cer']):.2f}% blank {100 * float(metrics['val/blank']):.0f}%"
-        return text + f" {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f} {self.unit}/s"
+        return text + f" {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f}{self.unit}"
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock: validation is not training."""
@@ -182,7 +182,7 @@ class ShowProgress(Callback):
                 f" | val loss {metrics['val/loss']:.3f} CER {100 * metrics['val/cer']:.2f}%"
                 f" WER {100 * metrics['val/wer']:.2f}% blank {100 * metrics['val/blank']:.0f}%"
             )
-        text += f" | {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f} {self.unit}/s"
+        text += f" | {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f}{self.unit}"
         self._say(text + self._left(pl_module))
         self._last_line = time.monotonic()
         speed = self._epoch_frames / max(self._epoch_train_s, 1e-9)

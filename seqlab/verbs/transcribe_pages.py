@@ -100,6 +100,7 @@ def transcribe_pages(
             for message in failed[before:]:
                 console.print(f"failed: {message}", highlight=False, markup=False, soft_wrap=True)
             progress.advance(task)
+    console.print(f"{len(written)} of {len(pages)} page files written to {out}", highlight=False, soft_wrap=True)
     return failed
 
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -38,24 +39,27 @@ FKI = {
 }
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """The true layout with the official lists."""
-    folder = tmp_path / "IAM"
+def write_tree(folder: Path, draw: Callable[[str], Image.Image]) -> Path:
+    """Write the true layout with the official lists; draw makes the image of a line's tokens."""
     (folder / "ascii").mkdir(parents=True)
     (folder / "ascii" / "lines.txt").write_text(LINES)
     (folder / "ascii" / "forms.txt").write_text(FORMS)
     for row in LINES.splitlines()[2:]:
-        name = row.split()[0]
+        name, tokens = row.split()[0], row.split(" ", 8)[8]
         form = name.rpartition("-")[0]
         path = folder / "lines" / form.partition("-")[0] / form / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (175, 12), 255).save(path)
+        draw(tokens).save(path)
     task = folder / "largeWriterIndependentTextLineRecognitionTask"
     task.mkdir()
     for name, rows in LISTS.items():
         (task / f"{name}.txt").write_text("\r\n".join(rows) + "\r\n")
     return folder
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "IAM", lambda tokens: Image.new("L", (175, 12), 255))
 
 
 @pytest.fixture
