@@ -149,6 +149,8 @@ def _transcribe(arguments: Sequence[str]) -> int:
 
         torch.set_num_threads(given.threads)
         recognizer = Recognizer.load(given.model, given.device)
+        if recognizer.kind != "image":
+            raise UserError(f"{given.model} reads {recognizer.kind}; pages need a model of line images")
         failed = transcribe_pages(recognizer, given.files, given.output_dir, console, given.images)
     else:
         from seqlab.verbs.transcribe import transcribe

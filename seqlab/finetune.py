@@ -21,7 +21,7 @@ def load_start(config: Config) -> Recognizer:
     """Load the model that ``init.model`` names and hold the configuration against it.
 
     With ``init.network`` the nodes of the network are replaced by the model's; the tokenizer's Unicode form and case
-    must be those of the model in any case, as its symbols would mean something else.
+    must be those of the model in any case, as its symbols would mean something else. Dropout is free to change.
 
     Raises:
         ConfigError: text or network differ from the model's; the message says what to set.
@@ -41,19 +41,14 @@ def load_start(config: Config) -> Recognizer:
         for node in NETWORK:
             config[node] = theirs[node]
     else:
-        # compared by their weights: settings without any, such as dropout, are free to change
-        symbols = len(start.tokenizer.symbols)
-        with torch.device("meta"):
-            ours = {k: tuple(v.shape) for k, v in CTCModel(config, symbols).state_dict().items()}
-        shapes = {k: tuple(v.shape) for k, v in start.model.state_dict().items()}
-        if ours != shapes or theirs["frontend"] != config["frontend"]:
-            faults += [
-                f"{node}.{key} is {config[node].get(key)!r}, the model has {value!r}"
-                for node in NETWORK
-                for key, value in theirs[node].items()
-                if config[node].get(key) != value
-            ]
-            faults.append("the network differs from the model's; init.network=true takes it from the model")
+        different = [
+            f"{node}.{key} is {config[node].get(key)!r}, the model has {value!r}"
+            for node in NETWORK
+            for key, value in theirs[node].items()
+            if config[node].get(key) != value and not key.endswith("dropout")
+        ]
+        if different:
+            faults += [*different, "init.network=true takes the network from the model"]
     if faults:
         raise ConfigError(f"init.model {init['model']} does not fit the configuration:\n  " + "\n  ".join(faults))
     return start

@@ -16,7 +16,6 @@ file. Further fields are kept as they are.
 """
 
 import json
-import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -109,15 +108,18 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "strokes": (str, list),
     "features": (str,),
 }
+_MOST = 1e9  # seconds, pixels, Hz or coordinates: beyond it a number is a mistake
 _MEDIA = ("audio", "parts", "image", "strokes", "features")
 
 
 def _is_span(span: Any) -> bool:
     numbers = isinstance(span, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in span)
-    return numbers and len(span) == 2 and 0 <= span[0] < span[1] < math.inf
+    return numbers and len(span) == 2 and 0 <= span[0] < span[1] < _MOST
 
 
 def _check_strokes(strokes: list[Any]) -> None:
+    if len({len(p) for s in strokes if isinstance(s, list) for p in s if isinstance(p, list)}) > 1:
+        raise DataError('"strokes": some points have a time and some have none; give it to all or to none')
     for stroke in strokes:
         if not isinstance(stroke, list) or not stroke:
             raise DataError('"strokes" must be a list of strokes, each a list of one or more points')
@@ -127,7 +129,7 @@ def _check_strokes(strokes: list[Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e9 < value < 1e9  # and no NaN
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST  # no NaN
 
 
 def _parse(raw: str, root: Path, where: str) -> Line:
@@ -140,8 +142,10 @@ def _parse(raw: str, root: Path, where: str) -> Line:
     for key in ("id", "text"):
         if row.get(key) is None:
             raise DataError(f'field "{key}" is missing')
-    if "writer" in row:
-        row.setdefault("speaker", row["writer"])
+    if (writer := row.get("writer")) is not None and row.get("speaker") is None:
+        if not isinstance(writer, str):
+            raise DataError(f'field "writer" must be str, got {writer!r}')
+        row["speaker"] = writer
     for key, kinds in _TYPES.items():
         value = row.get(key)
         if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
@@ -171,11 +175,11 @@ def _parse(raw: str, root: Path, where: str) -> Line:
         files = len(parts) if parts is not None else 1
         if len(spans) != files or not all(_is_span(span) for span in spans):
             raise DataError(f'"spans" needs {files} pair(s) [start, end] in seconds with 0 <= start < end')
-    if (duration := row.get("duration_s")) is not None and not (math.isfinite(duration) and duration >= 0):
-        raise DataError(f'"duration_s" must be 0 or more, got {duration}')
+    if (duration := row.get("duration_s")) is not None and not 0 <= duration < _MOST:
+        raise DataError(f'"duration_s" must be 0 or more and below {_MOST:g}, got {duration}')
     for key in ("sample_rate", "width", "height"):
-        if (size := row.get(key)) is not None and size <= 0:
-            raise DataError(f'"{key}" must be positive, got {size}')
+        if (size := row.get(key)) is not None and not 0 < size < _MOST:
+            raise DataError(f'"{key}" must be positive and below {_MOST:g}, got {size}')
     known = {key: row.pop(key, None) for key in _TYPES}
     return Line(**known, extra=row, root=root, where=where)
 

@@ -9,12 +9,12 @@ from seqlab.data.sources import Source
 from seqlab.diagnosis import Fault, fault
 from seqlab.errors import DataError
 from seqlab.manifest import Line, used_seconds
-from seqlab.media import AudioInfo, audio_info, image_size, read_line
+from seqlab.media import AudioInfo, audio_info, image_size, read_image, read_line
 
 CLIPPED_SHARE = 0.001  # of samples at full scale
 SILENT_RMS = 1e-4  # -80 dB below full scale
 LENGTH_TOLERANCE = (0.05, 0.02)  # seconds, share
-PALE = 32  # of 255: the darkest ink of an image with nothing on it
+PALE = 12  # grey values from the lightest to the darkest of an image with nothing on it
 
 
 def file_faults(split: str, line: Line, source: Source, headers: dict[Path, AudioInfo | str]) -> list[Fault]:
@@ -86,7 +86,7 @@ def content_faults(split: str, line: Line, source: Source) -> Sequence[Fault]:
         return [fault(split, line, "unreadable file", "error", str(error))]
     if not len(signal):
         return [fault(split, line, "empty", "error", "there is nothing in it; remove the line")]
-    if line.kind == "image" and np.percentile(signal, 99.5) * 255 < PALE:
+    if line.kind == "image" and np.ptp(np.percentile(read_image(line.files[0]), (0.5, 99.5))) < PALE:
         return [fault(split, line, "blank image", "warning", "no ink to be seen; remove the line or check the image")]
     return []
 

@@ -37,7 +37,7 @@ def find_checkpoint(path: str | Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"model {path} not found; give a run folder or a checkpoint (.ckpt)")
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    best = sorted(folder.glob("best-*.ckpt"), key=lambda p: (p.stem.rpartition("cer")[2], p.name))
+    best = sorted(folder.glob("best-*.ckpt"), key=_cer_in_name)
     if best:
         return best[0]
     if (folder / "last.ckpt").is_file():
@@ -51,7 +51,7 @@ class Signal:
 
     Attributes:
         samples: (S, ...), float32.
-        step: seconds, pixels, points or frames from one sample to the next.
+        step: seconds, pixels, points or frames from one sample to the next; below 0 where a line is read backwards.
         length: of the source, in the same unit; null: that of the samples.
         unit: "s", "px", "points" or "frames".
         offset: place of the first sample.
@@ -62,6 +62,13 @@ class Signal:
     length: float | None = None
     unit: str = "s"
     offset: float = 0.0
+
+
+def _cer_in_name(path: Path) -> tuple[float, str]:
+    try:
+        return float(path.stem.rpartition("cer")[2]), path.name
+    except ValueError:
+        return math.inf, path.name
 
 
 class Recognizer:
@@ -109,6 +116,8 @@ class Recognizer:
             raise
         except Exception as error:  # whatever a damaged or hostile file leads to
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if "weights_only" in str(error):  # torch's advice would be to run the code in it
+                reason = "it is no plain file of weights"
             raise DataError(f"{file} is no checkpoint of seqlab, or of another version: {reason}") from None
         return cls(model.eval().to(where), tokenizer, decoder, config, str(file))
 
@@ -167,8 +176,11 @@ class Recognizer:
             if self.kind == "image":
                 image = read_image(path) if path is not None else _grey(array)
                 step = image.shape[0] / frontend.height
-                ink = self.source.signal(frontend.prepare(image))
-                return Signal(ink, step, image.shape[1], "px", -frontend.pad * step)
+                ink, left = frontend.prepare_placed(image)
+                signal = Signal(self.source.signal(ink), step, image.shape[1], "px", -left * step)
+                if frontend.direction == "rtl":  # the first sample is the rightmost column
+                    signal.step, signal.offset = -step, (len(ink) - left) * step
+                return signal
             if self.kind == "strokes":
                 ink = self.source.open(path) if path is not None else _ink(array)
                 return Signal(self.source.signal(ink), unit="points")
@@ -224,9 +236,9 @@ class Recognizer:
 
         def place(text: str, spans: Sequence[Any]) -> Word:
             confidence = math.exp(sum(math.log(max(s.confidence, 1e-12)) for s in spans) / len(spans))
-            start = min(max(spans[0].start * scale + signal.offset, 0.0), length)
-            end = min(spans[-1].end * scale + signal.offset, length)
-            return Word(text, round(start, 3), round(max(end, start), 3), round(confidence, 4))
+            places = sorted((spans[0].start * scale + signal.offset, spans[-1].end * scale + signal.offset))
+            start, end = (round(min(max(p, 0.0), length), 3) for p in places)
+            return Word(text, start, end, round(confidence, 4))
 
         spans = hypothesis.spans
         words: list[Word] = []

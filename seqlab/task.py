@@ -18,6 +18,7 @@ from seqlab.scoring import Counts, char_counts, word_counts
 
 logger = logging.getLogger(__name__)
 
+LOG_EVERY = 10  # steps
 ALL_BLANK_PATIENCE = 3  # validations that may be all blank before causes are listed
 ALL_BLANK_HELP = (
     "the output is still all blank. Try a higher or lower learning rate (optimizer.lr), a longer warm-up "
@@ -57,11 +58,14 @@ class CTCTask(LightningModule):
         self._clock = 0.0
         self.bad_steps = 0
         self.skipped_lines = 0
+        self.last_loss = torch.tensor(float("nan"))
+        self._samples = torch.zeros(2, dtype=torch.float64)  # of this epoch: those that count, those with padding
         self._named: set[str] = set()
         self._batch_ids: list[str] = []
         self._sums: dict[str, Any] = {}
         self.progress = 0.0
         self.all_blank = 0  # validations in a row without a symbol
+        self.train()  # Lightning leaves modes as they are: frozen parts are to be out of training from the start
 
     # ---- training
 
@@ -124,12 +128,25 @@ class CTCTask(LightningModule):
             losses = losses + self.loss.shortcut * self.loss(side, frames, batch.labels, batch.label_lengths)
         self._count_infeasible(batch, lengths)
         loss = self.loss.mean(losses, batch.label_lengths)
-        size = len(batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=size)
-        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=size)
-        padding = 1.0 - float(batch.lengths.sum()) / (batch.signal.shape[1] * size)
-        self.log("train/padding", padding, batch_size=size, on_step=False, on_epoch=True)
+        self.last_loss = loss.detach()
+        self._samples += torch.tensor([float(batch.lengths.sum()), float(batch.signal.shape[1] * len(batch))])
+        if self._logs_now():
+            self.log("train/loss", loss, batch_size=1)
+            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
         return loss
+
+    def _logs_now(self) -> bool:
+        """Tell whether the logger writes this step; handing values to it costs more than a small net's optimiser."""
+        return (self.trainer.global_step + 1) % LOG_EVERY == 0
+
+    def on_train_epoch_start(self) -> None:
+        """Start the sums of an epoch."""
+        self._samples.zero_()
+
+    def on_train_epoch_end(self) -> None:
+        """Log what concerns a whole epoch."""
+        valid, padded = self._samples.tolist()
+        self.log("train/padding", 1.0 - valid / max(padded, 1.0), batch_size=1)
 
     def _count_infeasible(self, batch: Batch, lengths: Tensor) -> None:
         bad = infeasible(lengths, batch.labels, batch.label_lengths)
@@ -151,7 +168,8 @@ class CTCTask(LightningModule):
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.clip or float("inf"))
         if torch.isfinite(norm):
-            self.log("train/grad_norm", norm, batch_size=1)
+            if self._logs_now():
+                self.log("train/grad_norm", norm, batch_size=1)
         else:
             for parameter in parameters:
                 parameter.grad = None
@@ -165,7 +183,8 @@ class CTCTask(LightningModule):
                     "training.gradient_clip, use training.precision=32-true, or look at these lines with seqlab doctor"
                 )
         self._batch_ids = []
-        self.log("train/skipped", float(self.skipped_lines + self.bad_steps), batch_size=1)
+        if self._logs_now():
+            self.log("train/skipped", float(self.skipped_lines + self.bad_steps), batch_size=1)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Stop when the time budget is spent."""
@@ -213,7 +232,7 @@ class CTCTask(LightningModule):
         self.all_blank = self.all_blank + 1 if blank > 0.999 else 0
         if self.all_blank == 1:
             logger.warning("the output is all blank: normal in the first epochs of CTC")
-        elif self.all_blank > ALL_BLANK_PATIENCE:
+        elif self.all_blank == ALL_BLANK_PATIENCE + 1:
             logger.warning(ALL_BLANK_HELP)
 
     def _all_ranks(self, sums: dict[str, Any]) -> dict[str, Any]:

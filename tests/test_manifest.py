@@ -141,3 +141,32 @@ def test_any_bytes_end_in_lines_or_a_named_fault(tmp_path: Path, content: bytes)
     except DataError as error:
         lines = error
     assert str(path) in str(lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image": "a.png", "audio": "a.wav"}, 'has both "audio" and "image"; give one of them'),
+        ({"image": "a.png", "width": 10**30}, '"width" must be positive and below 1e+09'),
+        ({"audio": "a.wav", "duration_s": 10**400}, '"duration_s" must be 0 or more and below 1e+09'),
+        ({"strokes": [[[0, 0, 1.5], [1, 1, 2.5]], [[5, 5]]]}, "some points have a time and some have none"),
+        ({"strokes": [[[0, True]]]}, "a point is [x, y] or [x, y, seconds]"),
+        ({"strokes": [[]]}, "each a list of one or more points"),
+        ({"image": "a.png", "writer": 5}, 'field "writer" must be str, got 5'),
+    ],
+)
+def test_faults_of_images_and_ink_are_named(tmp_path: Path, fields: dict[str, object], message: str) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text(json.dumps({"id": "a", "text": "x"} | fields))
+    with pytest.raises(DataError) as refused:
+        read_manifest(path)
+    assert message in str(refused.value)
+    assert f"{path}:1" in str(refused.value)
+
+
+def test_writer_counts_as_speaker_unless_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    rows = [{"writer": "w", "speaker": None}, {"writer": "w", "speaker": "s"}]
+    lines = [{"id": str(i), "text": "x", "image": "a.png"} | row for i, row in enumerate(rows)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert [line.speaker for line in read_manifest(path)] == ["w", "s"]

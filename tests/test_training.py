@@ -206,9 +206,10 @@ def test_recording_that_vanishes_is_named(corpus: Path, seqlab: Run, tmp_path: P
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in paths))
     original = verb._examine
 
-    def examine_then_break(*arguments: object) -> None:
-        original(*arguments)  # type: ignore[arg-type]
+    def examine_then_break(*arguments: object) -> object:
+        found = original(*arguments)  # type: ignore[arg-type]
         (tmp_path / "cut.wav").write_bytes(whole[:100])
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verb, "_examine", examine_then_break)

@@ -20,7 +20,13 @@ RATE = 16000  # for soxr, which takes two rates where their ratio is meant
 
 
 class Augmentation:
-    """Base of the signal augmentations: draws one value uniformly between two bounds."""
+    """Base of the signal augmentations: draws one value uniformly between two bounds.
+
+    Attributes:
+        kind: of the signals that it changes: audio, image or strokes.
+    """
+
+    kind = "audio"
 
     def __init__(self, low: float, high: float) -> None:
         if low > high:
@@ -106,6 +112,9 @@ class Rejoin:
         high_ms: longest silence.
         trim: largest share cut off the start or the end of a recording; half of them are cut.
     """
+
+    kind = "audio"
+    separator = " "  # between the texts of joined recordings
 
     def __init__(
         self,

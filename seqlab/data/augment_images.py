@@ -14,6 +14,8 @@ from seqlab.data.augment import Augmentation
 class LineWarp(Augmentation):
     """Scale, shear, turn, shift and bend a line, all in one resampling of quadrilaterals.
 
+    What a shear leans out of the picture is lost: the frontend's `pad` leaves room at both ends.
+
     Args:
         width: the width is scaled by up to this share, narrower or wider.
         height: the writing's height is scaled by up to this share; the image keeps its rows.
@@ -24,6 +26,8 @@ class LineWarp(Augmentation):
             0 bends nothing.
         cell: distance of the nodes along the line, as a share of the height; there are three rows of them.
     """
+
+    kind = "image"
 
     def __init__(
         self,
@@ -89,6 +93,8 @@ class Thickness(Augmentation):
         high: thickest, 1 or less.
     """
 
+    kind = "image"
+
     def __init__(self, low: float = -0.5, high: float = 0.7) -> None:
         super().__init__(low, high)
         if low < -1 or high > 1:
@@ -113,6 +119,8 @@ class InkAndPaper(Augmentation):
         paper: largest grey added to the paper, as a share of full ink.
         grain: largest standard deviation of white noise, as a share of full ink.
     """
+
+    kind = "image"
 
     def __init__(self, strength: float = 0.25, gamma: float = 0.3, paper: float = 0.05, grain: float = 0.06) -> None:
         if not 0 <= strength < 1 or min(gamma, paper, grain) < 0:

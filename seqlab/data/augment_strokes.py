@@ -32,6 +32,8 @@ class StrokeWarp(Augmentation):
         scale_y: the same of the height.
     """
 
+    kind = "strokes"
+
     def __init__(self, rotation: float = 3.0, shear: float = 0.2, scale_x: float = 0.15, scale_y: float = 0.15) -> None:
         for name, value in (("scale_x", scale_x), ("scale_y", scale_y)):
             if not 0 <= value < 1:
@@ -70,6 +72,8 @@ class StrokeJitter(Augmentation):
             shift changes evenly, so that the line stays smooth.
     """
 
+    kind = "strokes"
+
     def __init__(self, low: float = 0.0, high: float = 0.03, wavelength: float = 0.4) -> None:
         super().__init__(low, high)
         if low < 0 or wavelength <= 0:
@@ -97,6 +101,8 @@ class StrokeDrop(Augmentation):
         short: strokes up to this length are short, in line heights.
         points: probability that a point inside a stroke is lost; the ends of strokes stay.
     """
+
+    kind = "strokes"
 
     def __init__(self, strokes: float = 0.05, short: float = 0.2, points: float = 0.05) -> None:
         for name, value in (("strokes", strokes), ("points", points)):
@@ -143,6 +149,9 @@ class RejoinStrokes:
         shift: largest shift of a character up or down, as a share of the same height.
         scale: every character is scaled by up to this share, smaller or larger.
     """
+
+    kind = "strokes"
+    separator = ""
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from seqlab.errors import ConfigError, DataError
+from seqlab.frontends.image_columns import MAX_COLUMNS, TOO_WIDE
 from seqlab.manifest import Line, used_seconds
 from seqlab.media import (
     array_shape,
@@ -152,7 +153,10 @@ class ImageSource(_PreparedSource):
         """Return the columns of a line."""
         if line.width is None or line.height is None:
             line.width, line.height = image_size(line.files[0])
-        return self.frontend.columns(line.width, line.height)
+        columns: int = self.frontend.columns(line.width, line.height)
+        if columns > MAX_COLUMNS:
+            raise DataError(f"{line.files[0]}: {TOO_WIDE.format(line.width, line.height, columns)}")
+        return columns
 
     def read(self, line: Line) -> np.ndarray:
         """Read and prepare the image of a line."""
@@ -209,12 +213,16 @@ class FeaturesSource(_PreparedSource):
 
     def __init__(self, frontend: Any, cache_mb: int = 0) -> None:
         super().__init__(frontend, cache_mb)
+        self._sizes: dict[Path, int] = {}
         if frontend.sample_rate != 1:
             self.unit = "s"
 
     def size(self, line: Line) -> int:
-        """Return the frames of a line."""
-        return array_shape(line.files[0])[0]
+        """Return the frames of a line; looked up once."""
+        path = line.files[0]
+        if path not in self._sizes:
+            self._sizes[path] = array_shape(path)[0]
+        return self._sizes[path]
 
     def read(self, line: Line) -> np.ndarray:
         """Read the array of a line."""

@@ -6,6 +6,7 @@ from seqlab.frontends._ink import Strokes, baselines, check_positive, normalize,
 
 MAX_SPEED = 50.0  # line heights per second; faster is a fault of the times
 MAX_CURLINESS = 10.0
+MAX_JUMP = 10.0  # line heights; sensors jump, and one jump must not rule the statistics of a corpus
 MARGIN = 0.1  # line heights; ink nearer to the corpus line or the baseline is neither ascender nor descender
 
 
@@ -74,8 +75,8 @@ class Graves2009(Strokes):
             np.isin(np.arange(len(xy)), starts),
             _within(xy[:, 0], removed),
             points[:, 2],
-            xy[:, 0] - _moving_mean(xy[:, 0], round(self.points_per_height)),
-            xy[:, 1],
+            (xy[:, 0] - _moving_mean(xy[:, 0], round(self.points_per_height))).clip(-MAX_JUMP, MAX_JUMP),
+            xy[:, 1].clip(-MAX_JUMP, MAX_JUMP),
             *self._local(xy, np.repeat(starts, counts), np.repeat(starts + counts - 1, counts)),
             *self._around(xy, corpus),
         ]

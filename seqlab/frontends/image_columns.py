@@ -10,6 +10,7 @@ from seqlab.batch import mask_padding
 from seqlab.errors import DataError
 
 MAX_COLUMNS = 40_000  # of a prepared line; wider than any line of text
+TOO_WIDE = "an image of {} x {} pixels would have {} columns, far more than a line of text; is it one line?"
 
 
 class ImageColumns(nn.Module):
@@ -27,6 +28,8 @@ class ImageColumns(nn.Module):
         deslant: shear the line so that strokes stand upright (Vinciarelli and Luettin 2001): the shear, of at most
             45 degrees, whose columns have the longest unbroken strokes.
         pad: columns of paper added on both sides.
+        direction: "ltr", or "rtl" for scripts written from the right: columns are handed out from the right, so that
+            frames follow the text in its logical order.
     """
 
     kind = "image"
@@ -41,12 +44,13 @@ class ImageColumns(nn.Module):
         deskew: bool = False,
         deslant: bool = False,
         pad: int = 0,
+        direction: Literal["ltr", "rtl"] = "ltr",
     ) -> None:
         super().__init__()
         if height < 1 or pad < 0:
             raise ValueError(f"height must be 1 or more and pad 0 or more, got {height} and {pad}")
         self.height, self.polarity, self.contrast = height, polarity, contrast
-        self.deskew, self.deslant, self.pad = deskew, deslant, pad
+        self.deskew, self.deslant, self.pad, self.direction = deskew, deslant, pad, direction
         self.num_features = height
 
     def columns(self, width: int, height: int) -> int:
@@ -65,22 +69,35 @@ class ImageColumns(nn.Module):
         Raises:
             DataError: the image is far wider than a line of text.
         """
+        return self.prepare_placed(image)[0]
+
+    def prepare_placed(self, image: np.ndarray) -> tuple[np.ndarray, int]:
+        """Do what `prepare` does, and tell how many columns were added on the left.
+
+        Args:
+            image: grey, (Y, S), uint8.
+
+        Returns:
+            Ink (S, height), uint8, and the column, counted from the left, at which the image begins.
+
+        Raises:
+            DataError: the image is far wider than a line of text.
+        """
         if image.ndim != 2 or image.size == 0 or image.dtype != np.uint8:
             raise DataError(f"a line image must be grey, (rows, columns) of uint8; got {image.dtype} {image.shape}")
         columns = self.columns(image.shape[1], image.shape[0])
         if columns > MAX_COLUMNS:
-            raise DataError(
-                f"the image is {image.shape[1]} x {image.shape[0]} pixels: {columns} columns at height {self.height}, "
-                f"more than {MAX_COLUMNS}; is it one line of text?"
-            )
+            raise DataError(TOO_WIDE.format(image.shape[1], image.shape[0], columns))
         size = (columns - 2 * self.pad, self.height)
         scaled = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
         ink = self._to_ink(scaled)
         if self.deskew:
             ink = _deskew(ink)
+        left = 0
         if self.deslant:
-            ink = _deslant(ink)
-        return np.ascontiguousarray(np.pad(ink, ((0, 0), (self.pad, self.pad))).T)
+            ink, left = _deslant(ink)
+        ink = np.pad(ink, ((0, 0), (self.pad, self.pad))).T
+        return np.ascontiguousarray(ink[::-1] if self.direction == "rtl" else ink), left + self.pad
 
     def _to_ink(self, grey: np.ndarray) -> np.ndarray:
         light = self.polarity == "light" or (self.polarity == "auto" and np.median(grey) < _middle(grey))
@@ -142,7 +159,7 @@ def _deskew(ink: np.ndarray) -> np.ndarray:
     return sloped(float(slopes[best])) if profiles[best] > 1.05 * profiles[level] else ink
 
 
-def _deslant(ink: np.ndarray) -> np.ndarray:
+def _deslant(ink: np.ndarray) -> tuple[np.ndarray, int]:
     """Shear upright: the shear with the largest sum of squared lengths of unbroken columns of ink."""
     height, width = ink.shape
     room = height  # a shear of 45 degrees moves the top by one height
@@ -163,5 +180,6 @@ def _deslant(ink: np.ndarray) -> np.ndarray:
     turned = sheared(best)
     inked = np.flatnonzero(turned.max(0) > 0)
     if not len(inked):
-        return ink
-    return turned[:, min(inked[0], room // 2) : max(inked[-1] + 1, room // 2 + width)]
+        return ink, 0
+    begin = min(int(inked[0]), room // 2)
+    return turned[:, begin : max(int(inked[-1]) + 1, room // 2 + width)], room // 2 - begin

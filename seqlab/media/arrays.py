@@ -13,6 +13,8 @@ MAX_VALUES = 500_000_000  # of one array
 def _array(path: Path, mapped: bool) -> np.ndarray:
     if not path.exists():
         raise FileNotFoundError(f"{path} not found")
+    if not path.is_file():
+        raise DataError(f"{path} is no file")
     try:
         if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(path) as archive:
@@ -25,7 +27,9 @@ def _array(path: Path, mapped: bool) -> np.ndarray:
                 array = arrays[arrays.files[0]]
         else:
             array = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError, SyntaxError, MemoryError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile file leads to
         raise DataError(f"{path} is no readable array (.npy or .npz): {error}") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise DataError(f"{path}: needs an array of real numbers, got {getattr(array, 'dtype', type(array))}")

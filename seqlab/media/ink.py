@@ -44,15 +44,20 @@ def ink_from_strokes(strokes: Sequence[Any]) -> np.ndarray:
         DataError: points are not all pairs, or not all triples, of finite numbers, or there are too many.
     """
     pieces = []
+    widths = set()
     for number, stroke in enumerate(strokes):
         if not len(stroke):
             continue
         try:
-            points = np.asarray(stroke, dtype=np.float64)
+            points = np.asarray(stroke)
+            points = points.astype(np.float64) if points.dtype.kind in "iuf" else np.zeros(0)
         except (TypeError, ValueError, OverflowError):
             points = np.zeros(0)
         if points.ndim != 2 or points.shape[1] not in (2, 3):
             raise DataError(f"stroke {number}: points must all be [x, y] or all [x, y, seconds], numbers only")
+        widths.add(points.shape[1])
+        if len(widths) > 1:
+            raise DataError(f"stroke {number}: some strokes have times and some have none; give them to all or to none")
         piece = np.zeros((len(points), 4))
         piece[:, : points.shape[1]] = points
         piece[-1, 3] = 1

@@ -5,7 +5,7 @@ import os
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
 from seqlab.batch import Batch
 
@@ -142,12 +143,13 @@ class ShowProgress(Callback):
         self._epoch_units += float(batch.lengths.sum()) / self.rate
         self._epoch_frames += float(self.num_frames(batch.lengths).sum())
         self._batch_start = now
-        metrics = trainer.callback_metrics
-        loss = float(metrics["train/loss"]) if "train/loss" in metrics else float("nan")
-        self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
-        if self.bar:
+        if pl_module.device.type == "cpu" or batch_idx % 10 == 0:  # reading a value holds a GPU up
+            loss = float(cast(Tensor, pl_module.last_loss))
+            self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
+        if self.bar and now - self._last_line >= 0.25:
+            self._last_line = now
             self.bar.update(self.bar_task, completed=batch_idx + 1, values=self._values(trainer))
-        elif now - self._last_line >= self.every:
+        elif not self.bar and now - self._last_line >= self.every:
             self._last_line = now
             done = f"batch {batch_idx + 1}/{int(trainer.num_training_batches)}"
             self._say(f"epoch {self._epoch(trainer)} {done} {self._values(trainer)}{self._left(pl_module)}")

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from seqlab.data.datamodule import DataModule
-from seqlab.task import CTCTask
+from seqlab.task import LOG_EVERY, CTCTask
 from seqlab.training.callbacks import SaveLast, ShowProgress, WholeCheckpoints
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,9 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
         count = float(updates)
         now = min(decay, (1 + count) / (10 + count))
-        return averaged * now + current * (1 - now)
+        if not averaged.is_floating_point():
+            return current
+        return averaged.lerp(current, 1 - now)  # leaves equal weights, such as frozen ones, exactly equal
 
     return average
 
@@ -102,14 +104,16 @@ class Training:
             raise ValueError(f"ema must lie between 0 and 1, got {ema}")
         if gradient_clip is not None and gradient_clip <= 0:
             raise ValueError(f"gradient_clip must be positive or null, got {gradient_clip}")
-        if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-            raise ValueError("accelerator is gpu, but PyTorch finds none; use auto or cpu")
+        if accelerator == "gpu" and not torch.cuda.is_available():
+            raise ValueError("accelerator is gpu, but PyTorch finds no CUDA device; use auto or cpu")
         self.run_dir = Path(run_dir)
         self.max_epochs = max_epochs if not budget_minutes else None
         self.max_steps, self.precision, self.accumulate = max_steps, precision, accumulate
         self.ema, self.early_stopping, self.validate_every = ema, early_stopping, validate_every
         self.checkpoint_minutes, self.keep_best = checkpoint_minutes, keep_best
-        self.accelerator, self.devices, self.num_nodes = accelerator, devices, num_nodes
+        # of Apple's GPUs nothing is known here: torch has no CTC loss for them
+        self.accelerator = "gpu" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+        self.devices, self.num_nodes = devices, num_nodes
         self.threads, self.deterministic = threads, deterministic
 
     @property
@@ -164,7 +168,7 @@ class Training:
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            log_every_n_steps=10,
+            log_every_n_steps=LOG_EVERY,
             logger=list(loggers),
             callbacks=callbacks,
             plugins=[WholeCheckpoints()],

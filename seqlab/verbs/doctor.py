@@ -27,6 +27,8 @@ def doctor(
         out: file for the whole list of faults.
         console: for progress and the summary.
     """
+    if model and overrides:
+        raise ConfigError("a model brings its own settings: give --model or --override, not both")
     if model:
         recognizer = Recognizer.load(model, "cpu")
         net, tokenizer, config = recognizer.model, recognizer.tokenizer, recognizer.config
@@ -45,6 +47,10 @@ def doctor(
     if not splits:
         raise ConfigError("no manifest given: seqlab doctor TRAIN.jsonl [DEV.jsonl ...], or -s corpus=NAME")
     if not model:
+        if "train" not in splits:
+            raise ConfigError(
+                "corpus.train names no manifest, so there is no alphabet; name one, or give --model"
+            )
         tokenizer.fit(line.text for line in splits["train"])
         with torch.device("meta"):
             net = CTCModel(config, len(tokenizer.symbols))

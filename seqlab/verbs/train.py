@@ -17,14 +17,14 @@ from rich.console import Console
 from torch import nn
 
 import seqlab
-from seqlab.config import Config, build, load_yaml, save_yaml
+from seqlab.config import Config, build, load_yaml, resolve_target, save_yaml
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sampler import cut_batches
 from seqlab.data.sources import check_kind
 from seqlab.diagnosis import Diagnosis, amount
 from seqlab.doctor import examine
 from seqlab.errors import ConfigError, DataError
-from seqlab.finetune import carry_weights, load_start, start_alphabet
+from seqlab.finetune import NETWORK, carry_weights, load_start, start_alphabet
 from seqlab.manifest import Line, read_manifests
 from seqlab.model import CTCModel, build_on_meta, freeze
 from seqlab.recognizer import find_checkpoint
@@ -47,7 +47,13 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     first = is_first_process()
     console = console if first else Console(quiet=True)
 
-    start = load_start(config) if config["init"]["model"] else None
+    start = None
+    if config["init"]["model"]:
+        if config["resume"] and (run_dir / "config.yaml").exists():  # all of the model's lies in the run by now
+            saved = load_yaml(run_dir / "config.yaml")
+            config |= {node: saved[node] for node in NETWORK} if config["init"]["network"] else {}
+        else:
+            start = load_start(config)
     tokenizer = build(config["tokenizer"], "tokenizer")
     for node in ("loss", "decoder", "schedule"):  # what the task builds later refuses its values here
         build(config[node], node)
@@ -70,17 +76,22 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     if rejoin and not config["corpus"].get("rejoin_from"):
         raise ConfigError("augment.rejoin joins single recordings: name their manifest with corpus.rejoin_from=[...]")
     pool = read_manifests(config["corpus"]["rejoin_from"]) if rejoin else []
+    kind = build(config["frontend"], "frontend").kind
     for lines in (*splits.values(), pool):
-        check_kind(lines, build(config["frontend"], "frontend").kind)
+        check_kind(lines, kind)
+    _check_augment(config["augment"], kind)
     if resume:
         config["tokenizer"]["alphabet"] = load_yaml(run_dir / "config.yaml")["tokenizer"]["alphabet"]
         tokenizer = build(config["tokenizer"], "tokenizer")
     else:
         texts = [line.text for line in splits["train"] + pool]
+        if rejoin:  # what stands between joined texts has a label, too
+            joiner: Any = resolve_target(rejoin["_target_"], "augment")
+            texts.append(joiner.separator.join(texts[:2]))
         if start and config["tokenizer"]["alphabet"] is None:
             config["tokenizer"]["alphabet"] = start_alphabet(config["init"]["alphabet"], start, tokenizer, texts)
             tokenizer = build(config["tokenizer"], "tokenizer")
-        tokenizer.fit([*texts, " ".join(texts[:2])] if rejoin else texts)  # joined lines have spaces
+        tokenizer.fit(texts)
     config["tokenizer"] |= tokenizer.state()
     diagnosis = _examine(config, run_dir, splits, pool, tokenizer, console, first)
 
@@ -139,7 +150,7 @@ def _open_run(config: Config, run_dir: Path, last: Path, console: Console, first
             console.print(f"resume: {run_dir} has no checkpoint yet, training starts from the beginning")
             return None
         saved = load_yaml(run_dir / "config.yaml")
-        changed = [k for k in FIXED_ON_RESUME if not _same(saved[k], config[k])]
+        changed = [k for k in FIXED_ON_RESUME if k in saved and not _same(saved[k], config[k])]
         if changed:
             rows = "\n".join(f"  {k}: was {saved[k]}, is {config[k]}" for k in changed)
             raise ConfigError(f"resume: {run_dir} was trained with other settings:\n{rows}\nuse another run_dir")
@@ -151,6 +162,18 @@ def _open_run(config: Config, run_dir: Path, last: Path, console: Console, first
             "overwrite=true replaces it"
         )
     return None
+
+
+def _check_augment(augment: Config, kind: str) -> None:
+    """Refuse augmentation of another kind of signal than the frontend takes."""
+    nodes = {f"signal.{name}": node for name, node in (augment["signal"] or {}).items()}
+    nodes |= {"rejoin": augment["rejoin"]} if augment["rejoin"] else {}
+    for name, node in nodes.items():
+        theirs = getattr(resolve_target(node["_target_"], "augment"), "kind", None)
+        if theirs != kind:
+            fits = {"audio": "speech", "image": "lines", "strokes": "strokes"}.get(kind, "none")
+            what = f"augment.{name} changes {theirs or 'features'}, the frontend takes {kind}"
+            raise ConfigError(f"{what}; use augment={fits}")
 
 
 def _check_left(last: Path, config: Config) -> None:
