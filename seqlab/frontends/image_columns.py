@@ -1,5 +1,6 @@
 """Line images: one frame per column of the height-normalised image."""
 
+import itertools
 from typing import Literal
 
 import numpy as np
@@ -23,7 +24,8 @@ class ImageColumns(nn.Module):
         height: rows after scaling; the aspect is kept.
         polarity: what is ink: "dark" on light paper, "light" on dark, or "auto", the side that is rarer.
         contrast: "none" maps 0..255 to 1..0; "stretch" maps the 1st percentile to full ink and the 60th to paper;
-            "binary" thresholds after Otsu (1979).
+            "local" does so within windows of two heights, with ink of at least half the line's, so that shadows and
+            words written faintly even out; "binary" thresholds after Otsu (1979).
         deskew: turn the line so that the row profile is sharpest, by at most 4 degrees.
         deslant: shear the line so that strokes stand upright (Vinciarelli and Luettin 2001): the shear, of at most
             45 degrees, whose columns have the longest unbroken strokes.
@@ -40,7 +42,7 @@ class ImageColumns(nn.Module):
         self,
         height: int = 48,
         polarity: Literal["auto", "dark", "light"] = "auto",
-        contrast: Literal["none", "stretch", "binary"] = "stretch",
+        contrast: Literal["none", "stretch", "local", "binary"] = "stretch",
         deskew: bool = False,
         deslant: bool = False,
         pad: int = 0,
@@ -107,7 +109,9 @@ class ImageColumns(nn.Module):
         if self.contrast == "binary":
             return np.where(ink > _otsu(ink), 255, 0).astype(np.uint8)
         paper, full = np.percentile(ink, (40, 99))
-        return np.clip((ink - paper) * (255 / max(full - paper, 8)), 0, 255).astype(np.uint8)
+        if self.contrast == "local":
+            paper, full = _local(ink, full - paper)
+        return np.clip((ink - paper) * (255 / np.maximum(full - paper, 8)), 0, 255).astype(np.uint8)
 
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Return the lengths: a frame per column."""
@@ -138,6 +142,15 @@ def _otsu(grey: np.ndarray) -> int:
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (mass / below - (mass[-1] - mass) / above) ** 2
     return int(np.nan_to_num(between, nan=-1.0, posinf=-1.0).argmax())
+
+
+def _local(ink: np.ndarray, range_: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the levels of paper and of full ink at each column, by windows of two heights."""
+    height, width = ink.shape
+    edges = np.linspace(0, width, max(round(width / (2 * height)), 1) + 1).round().astype(int)
+    levels = np.array([np.percentile(ink[:, a:b], (40, 98)) for a, b in itertools.pairwise(edges)])
+    paper, full = (np.interp(np.arange(width), (edges[:-1] + edges[1:]) / 2, level) for level in levels.T)
+    return paper, np.maximum(full, paper + range_ / 2)
 
 
 def _affine(ink: np.ndarray, width: int, matrix: tuple[float, ...]) -> np.ndarray:

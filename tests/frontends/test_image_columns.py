@@ -240,3 +240,15 @@ def test_right_to_left_hands_out_the_rightmost_column_first() -> None:
     rtl = ImageColumns(height=4, contrast="none", polarity="dark", direction="rtl")
     assert ltr.prepare(image)[:, 0].tolist() == [0, 0, 0, 0, 0, 255]
     assert rtl.prepare(image)[:, 0].tolist() == [255, 0, 0, 0, 0, 0]
+
+
+def test_local_contrast_evens_out_a_shadow_and_faint_words() -> None:
+    image = np.full((10, 200), 220, np.uint8)
+    image[:, 100:] = 120  # the right half lies in shadow, its ink is fainter
+    image[4:6, 10:90] = 20
+    image[4:6, 110:190] = 20
+    ink = ImageColumns(height=10, contrast="local", polarity="dark").prepare(image).T
+    assert ink[0, :90].max() == ink[0, 115:].max() == 0
+    assert min(ink[4, 10:85].min(), ink[4, 120:190].min()) >= 254
+    stretched = ImageColumns(height=10, contrast="stretch", polarity="dark").prepare(image).T
+    assert stretched[0, 115:].max() > 60  # what a single range for the line makes of the shadow
