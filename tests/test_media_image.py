@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seqlab.errors import DataError
+from seqlab.files import write_lines
 from seqlab.media import image_size, read_image, write_image
+from seqlab.media.image import _FORMATS, IMAGE_SUFFIXES
 
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40  # two rows, three columns
 
@@ -244,3 +246,17 @@ def test_damage_anywhere_is_read_or_refused(tmp_path_factory, data):
         assert image.shape == size[::-1]
         return
     assert str(path) in fault
+
+
+def test_a_failed_write_names_the_file_alone(tmp_path):
+    (tmp_path / "dir.png").mkdir()
+    with pytest.raises(OSError, match=r"Is a directory: '[^']*dir\.png'$"):
+        write_image(tmp_path / "dir.png", np.zeros((2, 3), np.uint8))
+    with pytest.raises(OSError, match=r"Is a directory: '[^']*dir\.png'$"):
+        write_lines(tmp_path / "dir.png", ["a"])
+    assert [path.name for path in tmp_path.iterdir()] == ["dir.png"]
+
+
+def test_every_suffix_is_of_a_format_that_is_read():
+    known = Image.registered_extensions()
+    assert {known[suffix] for suffix in IMAGE_SUFFIXES} == set(_FORMATS)

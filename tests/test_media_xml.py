@@ -89,3 +89,20 @@ def test_any_bytes_give_a_tree_or_a_named_fault(tmp_path: Path, data: bytes) -> 
     except DataError as error:
         fault = str(error)
     assert fault is None or "a.xml" in fault
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "utf-16", "utf-16-le", "utf-16-be"])
+def test_entities_of_an_unread_dtd_are_refused_in_attributes_too(tmp_path: Path, encoding: str) -> None:
+    declared = encoding[:6] if encoding.startswith("utf-16") else encoding
+    head = f"<?xml version='1.0' encoding='{declared}'?><!-- <!DOCTYPE no> -->\n<!DOCTYPE form\n SYSTEM 'form>.dtd'>\n"
+    good = write(tmp_path / "good.xml", head + '<form text="caf\u00e9 &amp; &#233;"/>', encoding)
+    assert parse_xml(good).get("text") == "caf\u00e9 & \u00e9"
+    path = write(tmp_path / "a.xml", head + '<form>\n<line text="caf&eacute;"/></form>', encoding)
+    with pytest.raises(DataError, match=r"a\.xml:5: the file uses an entity"):
+        parse_xml(path)
+
+
+def test_defaults_of_attributes_are_refused_and_other_declarations_passed_over(tmp_path: Path) -> None:
+    assert parse_xml(write(tmp_path / "a.xml", "<!DOCTYPE a [<!ELEMENT a ANY>]><a/>")).tag == "a"
+    with pytest.raises(DataError, match=r"b\.xml:1: the file declares attributes"):
+        parse_xml(write(tmp_path / "b.xml", '<!DOCTYPE a [<!ATTLIST a b CDATA "c">]><a/>'))

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,9 +101,24 @@ def some(names: Sequence[object], limit: int = 5) -> str:
     return ", ".join(str(name) for name in names[:limit]) + rest
 
 
-def write_manifests(out: Path, manifests: Mapping[str, Sequence[Line]]) -> dict[str, Path]:
-    """Write <out>/<name>.jsonl for each name that has lines; returns their paths."""
+def write_manifests(
+    out: Path, manifests: Mapping[str, Sequence[Line]], parts: Collection[str] = ("train", "dev", "test")
+) -> dict[str, Path]:
+    """Write <out>/<part>.jsonl for each part that has lines; returns their paths.
+
+    Manifests of the other parts that lie there are of an earlier run, whose splits would overlap with these: they are
+    removed.
+
+    Args:
+        out: folder of the manifests.
+        manifests: lines by part.
+        parts: all that the corpus may have with any options; those in ``manifests`` count anyway.
+    """
     written = {name: out / f"{name}.jsonl" for name, lines in manifests.items() if lines}
+    for name in sorted({*parts, *manifests} - written.keys()):
+        if (old := out / f"{name}.jsonl").is_file():
+            old.unlink()
+            _log.warning("%s is of an earlier run and was removed; this one has no %s", old, name)
     for name, path in written.items():
         write_manifest(path, manifests[name])
     return written

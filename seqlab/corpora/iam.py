@@ -134,7 +134,7 @@ def prepare(
         ]
         for part, rows in parts.items()
     }
-    written = write_manifests(target, manifests)
+    written = write_manifests(target, manifests, OFFICIAL)
     counts = totals(manifests)
     report_totals(target, "iam", {"split": split, "convention": convention, "keep_err": keep_err}, counts, _log)
     if keep_err:

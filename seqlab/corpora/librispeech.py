@@ -85,7 +85,7 @@ def prepare(
                 manifests[split] += _subset(folder / name, Path(out), case, sexes)
     if not any(manifests.values()):
         raise DataError(f"librispeech: no utterance with both text and audio in {folder}. {_LAYOUT}")
-    return write_manifests(Path(out), manifests)
+    return write_manifests(Path(out), manifests, parts=())  # subsets may be prepared one after the other
 
 
 def _splits(subsets: Mapping[str, str | Sequence[str]] | Sequence[str] | None) -> dict[str, tuple[str, ...]]:

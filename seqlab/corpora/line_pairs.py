@@ -2,8 +2,8 @@
 
     page1/line-001.png       page1/line-001.gt.txt       one line of text, UTF-8
 
-**Which text belongs to which image.** ``a.gt.txt`` belongs to ``a.png`` (or .jpg, .jpeg, .tif, .tiff, .bmp, .webp) in
-the same folder. If there is none, to the one image whose name has more dots: ``a.bin.png``, ``a.nrm.png``. A text
+**Which text belongs to which image.** ``a.gt.txt`` belongs to ``a.png`` (or .jpg, .tif and the like) in the
+same folder. If there is none, to the one image whose name has more dots: ``a.bin.png``, ``a.nrm.png``. A text
 ``a.bin.gt.txt`` belongs to ``a.bin.png``. Texts without image, images without text and empty texts are left out,
 counted and named; more than one choice, more than one line of text, or bytes that are not UTF-8 stop the run.
 
@@ -25,9 +25,9 @@ from seqlab.corpora._common import find_root, manifest_path, some, write_manifes
 from seqlab.corpora._images import read_sizes, stop
 from seqlab.errors import DataError, UserError
 from seqlab.manifest import Line
+from seqlab.media.image import IMAGE_SUFFIXES
 
 SPLITS = ("train", "dev", "test")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 TEXT_SUFFIX = ".gt.txt"
 
 _LAYOUT = "It holds line images and their texts, a.png and a.gt.txt, to any depth"
@@ -126,7 +126,7 @@ def _pairs(folder: Path) -> tuple[dict[Path, Path], list[str]]:
             continue
         if path.name.endswith(TEXT_SUFFIX):
             wanted.append(path)
-        elif path.suffix.lower() in SUFFIXES:
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
             images.setdefault(path.with_suffix(""), []).append(path)
     bases = {path.with_name(path.name.removesuffix(TEXT_SUFFIX)): path for path in wanted}
     longer: dict[Path, list[Path]] = {}  # text file -> images of longer names, each with the longest base that fits
@@ -149,7 +149,7 @@ def _pairs(folder: Path) -> tuple[dict[Path, Path], list[str]]:
         else:
             alone.append(path.relative_to(folder).as_posix())
     if alone:
-        rule = f"no image of the same name with {', '.join(SUFFIXES)}, nor of that name and more dots (a.bin.png)"
+        rule = f"no image of the same name with {', '.join(IMAGE_SUFFIXES)}, nor of that name and more dots (a.bin.png)"
         _log.warning("line_pairs: %d text(s) left out, %s: %s", len(alone), rule, some(alone))
     used = set(pairs.values())
     if left := [path for paths in images.values() for path in paths if path not in used] if not faults else []:

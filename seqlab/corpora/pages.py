@@ -1,7 +1,8 @@
 """Your own pages: a folder of PAGE XML, ALTO or hOCR files with images, cut into text lines.
 
 This is what kraken, eScriptorium and Transkribus export. Page files are searched in all subfolders, images beside them
-(see seqlab.pages.find_image). Every line with text becomes a PNG, straightened along its baseline:
+(see seqlab.pages.find_image). Of PAGE XML, ALTO and hOCR of one image the first is kept. Every line with text becomes a
+PNG, straightened along its baseline:
 
     <out>/lines/<page>/<line>.png        <out>/train.jsonl dev.jsonl test.jsonl
 
@@ -28,8 +29,11 @@ from seqlab.errors import DataError, UserError
 from seqlab.manifest import Line
 from seqlab.media import read_image, write_image
 from seqlab.pages import Page, crop_line, find_image, line_reach, read_page
+from seqlab.pages.alto import Alto
 from seqlab.pages.document import composed
-from seqlab.pages.files import SUFFIXES
+from seqlab.pages.files import find_pages
+from seqlab.pages.hocr import Hocr
+from seqlab.pages.page_xml import PageXML
 
 SPLITS = ("train", "dev", "test")
 FOLDERS = {
@@ -42,6 +46,7 @@ FOLDERS = {
     "test": "test",
 }
 _LAYOUT = "It holds PAGE XML, ALTO or hOCR files with their images beside them, in folders to any depth"
+_KINDS: list[type[Page]] = [PageXML, Alto, Hocr]  # the best first
 _UNSAFE = re.compile(r"[^\w.-]+")
 _log = logging.getLogger(__name__)
 
@@ -92,23 +97,49 @@ def prepare(
             f"dev_share and test_share must be 0 or more and leave something, got {dev_share}, {test_share}"
         )
     folder = find_root(root, "pages", _LAYOUT)
-    paths = find_pages(folder)
+    paths = distinct(find_pages(folder), images)
     if not paths:
         raise DataError(f"pages: {folder} holds no page file. {_LAYOUT}")
     splits = split_pages(folder, paths, lists, dev_share, test_share, seed)
     return cut(folder, splits, Path(out), min_chars, leave_out or [], images)
 
 
-def find_pages(folder: Path) -> list[Path]:
-    """List the page files below a folder by name; METS and metadata files, and macOS's "._" files, are none."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not path.name.startswith(".")
-        and path.stem.lower() not in ("mets", "metadata")
-    )
+def distinct(paths: Sequence[Path], images: str | None = None, corpus: str = "pages") -> list[Path]:
+    """Leave out page files whose image another one has, too, so that no page gets into two splits.
+
+    Transkribus, for one, exports each page as page/*.xml and alto/*.xml. PAGE XML goes before ALTO, ALTO before hOCR.
+
+    Args:
+        paths: page files; those that cannot be read, or whose image is missing, are kept for cut() to name.
+        images: folder of the page images; None looks beside the page files.
+        corpus: name for messages.
+
+    Raises:
+        DataError: several page files of one format have the same image; the message names up to 20.
+    """
+    kinds: dict[Path, type[Page]] = {}
+    of_image: dict[Path, list[Path]] = {}
+    for path in track(paths, f"{corpus} images"):
+        try:
+            page = read_page(path)
+            of_image.setdefault(find_image(page, images).resolve(), []).append(path)
+        except (DataError, OSError):
+            continue
+        kinds[path] = type(page)
+    faults: list[str] = []
+    left: set[Path] = set()
+    for image, rivals in of_image.items():
+        best = min((kinds[path] for path in rivals), key=_KINDS.index)
+        if len(same := [path for path in rivals if kinds[path] is best]) > 1:
+            faults.append(f"{some(same)}: all have the image {image}")
+        left.update(path for path in rivals if kinds[path] is not best)
+    stop(faults, f"{corpus}: pages", "keep one page file of each image, move copies and results out of the folder")
+    if left:
+        names = some(sorted(left))
+        _log.warning(
+            "%s: %d page file(s) left out, their images have others that are kept: %s", corpus, len(left), names
+        )
+    return [path for path in paths if path not in left]
 
 
 def split_pages(
@@ -197,16 +228,18 @@ def cut(
         DataError: pages are faulty, or images are missing; the message names up to 20. No manifest is written then.
     """
     manifests: dict[str, list[Line]] = {}
+    page_names: set[str] = set()
+    line_ids: set[str] = set()
     left_out: Counter[str] = Counter()
     named: list[str] = []
     faults: list[str] = []
     for split, paths in splits.items():
         manifests[split] = []
         for path in track(paths, f"{corpus} {split}"):
+            name = _UNSAFE.sub("_", path.relative_to(folder).with_suffix("").as_posix().replace("/", "_"))
+            name = _unused(name, "", page_names)
             try:
-                page = read_page(path)
-                name = _UNSAFE.sub("_", path.relative_to(folder).with_suffix("").as_posix().replace("/", "_"))
-                cuts = _cut_page(page, name, out, min_chars, leave_out, images)
+                cuts = _cut_page(read_page(path), name, line_ids, out, min_chars, leave_out, images)
             except (DataError, OSError) as error:
                 faults.append(str(error))
                 continue
@@ -227,8 +260,20 @@ def cut(
     return write_manifests(out, manifests)
 
 
-def _cut_page(page: Page, name: str, out: Path, min_chars: int, leave_out: Sequence[str], images: str | None) -> _Cuts:
-    """Cut one page; its image is opened only if a line of it is wanted."""
+def _unused(name: str, prefix: str, used: set[str]) -> str:
+    """Return a name that is new with its prefix, in capitals or not, and note it."""
+    number, new = 1, name
+    while (key := f"{prefix}{new}".casefold()) in used:
+        number += 1
+        new = f"{name}-{number}"
+    used.add(key)
+    return new
+
+
+def _cut_page(
+    page: Page, name: str, ids: set[str], out: Path, min_chars: int, leave_out: Sequence[str], images: str | None
+) -> _Cuts:
+    """Cut one page; its image is opened only if a line of it is wanted. New line ids are added to those in use."""
     cuts = _Cuts()
     wanted = []
     for number, line in enumerate(page.lines, 1):
@@ -249,7 +294,6 @@ def _cut_page(page: Page, name: str, out: Path, min_chars: int, leave_out: Seque
     image = read_image(find_image(page, images))
     page.fit(image.shape[1], image.shape[0])
     reach = line_reach(page.lines)
-    seen: Counter[str] = Counter()
     for line, line_name, text in wanted:
         try:
             crop = crop_line(image, line, reach)
@@ -257,9 +301,7 @@ def _cut_page(page: Page, name: str, out: Path, min_chars: int, leave_out: Seque
             cuts.left_out["cannot be cut out"] += 1
             cuts.named.append(f"{page.path}: {error}")
             continue
-        seen[line_name.casefold()] += 1
-        if (copy := seen[line_name.casefold()]) > 1:
-            line_name = f"{line_name}-{copy}"
+        line_name = _unused(line_name, f"{name}-", ids)
         path = out / "lines" / name / f"{line_name}.png"
         write_image(path, crop.image)
         height, width = crop.image.shape

@@ -97,7 +97,7 @@ def prepare(
         singles, strings = _from_manifests(folder)
     else:
         raise DataError(f"pendigits: nothing to read in {folder}. {_LAYOUT}")
-    return write_manifests(Path(out), singles | strings)
+    return write_manifests(Path(out), singles | strings, [*SPLITS, *(f"strings_{split}" for split in SPLITS)])
 
 
 def _from_unipen(files: dict[str, Path], dev_writers: Sequence[str]) -> dict[str, list[Line]]:

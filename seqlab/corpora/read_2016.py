@@ -21,9 +21,10 @@ import logging
 from pathlib import Path
 
 from seqlab.corpora._common import find_root, some
-from seqlab.corpora.pages import cut, find_pages
+from seqlab.corpora.pages import cut, distinct
 from seqlab.errors import DataError
 from seqlab.manifest import read_manifest
+from seqlab.pages.files import find_pages
 
 LINES = {"train": 8349, "dev": 1040, "test": 1138}
 _PREFIXES = {"train": "train", "valid": "dev", "test": "test"}
@@ -51,7 +52,7 @@ def prepare(root: str | None, out: str) -> dict[str, Path]:
     folder = find_root(root, "read_2016", _LAYOUT)
     splits: dict[str, list[Path]] = {split: [] for split in LINES}
     strays = []
-    for path in find_pages(folder):
+    for path in distinct(find_pages(folder), corpus="read_2016"):
         split = split_of(path.relative_to(folder))
         splits[split].append(path) if split else strays.append(path)
     if not any(splits.values()):

@@ -31,12 +31,12 @@ from seqlab.corpora._images import report_totals, stop, totals
 from seqlab.errors import DataError, UserError
 from seqlab.manifest import Line
 from seqlab.media import read_image, write_image
+from seqlab.media.image import IMAGE_SUFFIXES
 from seqlab.media.xml import local, parse_xml
 
 KNOWN_TEST_LINES = 778
 
 _XML = {"train": "training_2011.xml", "test": "eval_2011_annotated.xml"}
-_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 _LAYOUT = (
     "It comes from A2iA after a signed agreement: training_2011.xml, eval_2011_annotated.xml and the page images of "
     "training_2011_gray.tar and eval_2011_gray.tar, unpacked"
@@ -86,7 +86,7 @@ def prepare(root: str | None, out: str, dev_pages: int = 100) -> dict[str, Path]
         _log.warning("rimes: no %s in %s, so there is no %s", _XML[part], folder, part)
     images: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
             images.setdefault(path.stem, []).append(path)
     parts = {part: _pages(path, images) for part, path in files.items()}
     if "train" in parts:

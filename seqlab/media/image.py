@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import stat
 import warnings
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from seqlab.errors import DataError
+from seqlab.files import replacing
 
 MAX_PIXELS = 178_956_970  # a few kB can claim, and truly decode to, billions; where Pillow stops by itself, too
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
@@ -20,6 +20,11 @@ _PHOTOMETRIC = 0x0106
 _BITS = 0x0102
 # What is decoded: bitmaps alone. Pillow would hand others to programs (EPS to Ghostscript) or to rarely used decoders.
 _FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "JPEG2000", "PPM", "AVIF")
+# How names of such files end, the usual ones first.
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2"),
+    *(".bmp", ".gif", ".avif", ".pgm", ".ppm", ".pbm"),
+)
 _READS = "PNG, JPEG, TIFF, GIF, BMP, WebP, JPEG 2000, PGM and AVIF"
 _log = logging.getLogger(__name__)
 
@@ -77,22 +82,15 @@ def write_image(path: str | os.PathLike[str], array: np.ndarray) -> None:
 
     Raises:
         ValueError: the array is nothing that read_image would return, or the name does not end in .png.
+        OSError: the file could not be written.
     """
     path, array = Path(path), np.asarray(array)
     if array.dtype != np.uint8 or array.ndim != 2 or not array.size:
         raise ValueError(f"{path}: grey values must be uint8, (Y, S); got {array.dtype}, shape {array.shape}")
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: images are written as PNG; let the name end in .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
+    with replacing(path) as temporary:
         Image.fromarray(array).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None  # nobody knows the temporary file
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -9,16 +9,15 @@ encoding (always UTF-8), quotes around attributes, CDATA sections.
 import html.entities
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from xml.etree.ElementTree import Comment, Element, ProcessingInstruction, TreeBuilder
-from xml.parsers import expat
 
-from seqlab.errors import DataError
 from seqlab.files import atomic_write
-from seqlab.media.xml import MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS
+from seqlab.media.xml import XMLReader
 
+# HTML's named characters, which an XHTML document type stands for.
+_CHARACTERS = {name[:-1]: text for name, text in html.entities.html5.items() if name.endswith(";")}
 # What XML 1.0 cannot hold, not even as a character reference.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "wbr"}  # HTML's elements without an end
@@ -144,81 +143,39 @@ def parse(path: str | os.PathLike[str]) -> Tree:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: it is not well-formed, declares entities or has a document type with declarations, or exceeds a
-            limit; the message names file and line.
+        DataError: it is not well-formed, declares entities or attributes, uses entities that HTML does not name, or
+            exceeds a limit; the message names file and line.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"page file {path} not found")
-    if not path.is_file():
-        raise DataError(f"{path} is a folder or device; give a PAGE XML, ALTO or hOCR file")
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)  # the size on disk may change, or be none
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{path} is larger than the {MAX_BYTES >> 20} MB that are read of an XML file; split it")
-    if not data.strip():
-        raise DataError(f"{path} is empty; a PAGE XML, ALTO or hOCR file is needed")
     reader = _Reader(path)
-    try:
-        reader.parser.Parse(data, True)
-    except expat.ExpatError as error:
-        cure = ""
-        if b"<html" in data[:2000].lower():
-            cure = "; hOCR is read as XHTML: close every tag and quote every attribute (tidy -asxml does)"
-        reason = expat.ErrorString(error.code)
-        raise DataError(f"{path}:{error.lineno}: not well-formed XML ({reason}){cure}") from None
-    except (ValueError, LookupError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: XML in an encoding that cannot be read ({error}); save it as UTF-8") from None
-    newline = "\r\n" if b"\r\n" in data else "\n"
-    return Tree(reader.builder.close(), reader.before, reader.after, reader.declaration, newline)
+    root = reader.read()
+    return Tree(root, reader.before, reader.after, reader.declaration, reader.newline)
 
 
-class _Reader:
-    """Expat, told nothing about namespaces, with a tree builder behind it."""
+class _Reader(XMLReader):
+    """A reader that keeps names, comments, instructions and what stands around the root as they are written."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    kind = "page file"
+    web_page = "; hOCR is read as XHTML: close every tag and quote every attribute (tidy -asxml does)"
+    characters = _CHARACTERS
+    separator = None
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
         self.builder = TreeBuilder(insert_comments=True, insert_pis=True)
         self.before: list[str] = []
         self.after: list[str] = []
         self.declaration: tuple[str, bool | None] | None = None
-        self.elements = self.depth = 0
-        parser: expat.XMLParserType = expat.ParserCreate()
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self.builder.data
-        parser.CommentHandler = self._comment
-        parser.ProcessingInstructionHandler = self._instruction
-        parser.XmlDeclHandler = self._declare
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
-        parser.EntityDeclHandler = self._refuse("declares an entity")
-        parser.ExternalEntityRefHandler = self._refuse("refers to another file")
-        parser.SkippedEntityHandler = self._entity
-        self.parser = parser
+        self.newline = "\n"
+        self.parser.CommentHandler = self._comment
+        self.parser.ProcessingInstructionHandler = self._instruction
+        self.parser.XmlDeclHandler = self._declare
+        self.parser.StartDoctypeDeclHandler = lambda *_: self.before.append(self.doctype)
 
-    def _fault(self, cause: str) -> DataError:
-        return DataError(f"{self.path}:{self.parser.CurrentLineNumber}: {cause}")
-
-    def _refuse(self, what: str) -> Callable[..., int]:
-        def handler(*_: object) -> int:
-            raise self._fault(f"the file {what}, which is not read for safety's sake; write the character itself")
-
-        return handler
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        self.elements += 1
-        self.depth += 1
-        if self.depth > MAX_DEPTH or self.elements > MAX_ELEMENTS:
-            raise self._fault(f"more than {MAX_DEPTH} elements within one another, or {MAX_ELEMENTS:,} in all")
-        self.builder.start(tag, attributes)
-
-    def _end(self, tag: str) -> None:
-        self.depth -= 1
-        self.builder.end(tag)
+    def content(self) -> bytes:
+        """Return the content of the file, and note how its lines end."""
+        data = super().content()
+        self.newline = "\r\n" if b"\r\n" in data else "\n"
+        return data
 
     def _outside(self) -> list[str] | None:
         return None if self.depth else self.after if self.elements else self.before
@@ -237,19 +194,6 @@ class _Reader:
 
     def _declare(self, version: str, _encoding: str | None, standalone: int) -> None:
         self.declaration = (version, None if standalone < 0 else bool(standalone))
-
-    def _doctype(self, name: str, system: str | None, public: str | None, declarations: bool) -> None:
-        if declarations:
-            raise self._fault("a document type with declarations of its own is not read, for safety's sake; remove it")
-        kind = f' PUBLIC "{public}" "{system}"' if public is not None else f' SYSTEM "{system}"' if system else ""
-        self.before.append(f"<!DOCTYPE {name}{kind}>")
-
-    def _entity(self, name: str, _is_parameter: bool) -> None:
-        """Take HTML's named characters, which an XHTML document type stands for."""
-        character = html.entities.html5.get(f"{name};")
-        if character is None:
-            raise self._fault(f"unknown entity &{name};: write the character itself")
-        self.builder.data(character)
 
 
 def _serialise(root: Element, parts: list[str], is_html: bool) -> None:

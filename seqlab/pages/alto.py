@@ -17,6 +17,7 @@ from seqlab.errors import DataError
 from seqlab.outputs.transcript import Transcript
 from seqlab.pages._tree import Tree, attribute, child, children, descendants, insert, like, local, remove
 from seqlab.pages.document import (
+    LIMIT,
     Found,
     Page,
     PageLine,
@@ -142,7 +143,7 @@ def read(path: Path, tree: Tree) -> Alto:
                 element=line,
             )
         )
-    width, height = size(page.get("WIDTH")), size(page.get("HEIGHT"))
+    width, height = (size(number(page.get(name))) for name in ("WIDTH", "HEIGHT"))
     in_pixels = unit in ("pixel", "")
     if not in_pixels and not (width and height):
         raise DataError(f"{path}: its unit is {unit}, and its Page has no WIDTH and HEIGHT to find pixels; add them")
@@ -172,7 +173,9 @@ def _text(strings: list[Element]) -> str:
 
 def _box_of(line: Element) -> list[Point]:
     left, top, width, height = (number(line.get(name)) for name in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
-    return rectangle(left, top, left + width, top + height) if width > 0 and height > 0 and left + top < 1e7 else []
+    if not (width > 0 and height > 0 and all(abs(value) < LIMIT for value in (left, top, width, height))):
+        return []
+    return rectangle(left, top, left + width, top + height)
 
 
 def _polygon(line: Element, where: str) -> list[Point]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 MAX_LINE_PIXELS = 50_000_000
+MAX_WINDING = 50  # outlines and baselines are at most so many times as long as width and height of the page together
 _log = logging.getLogger(__name__)
 
 
@@ -77,8 +78,9 @@ def crop_line(image: np.ndarray, line: "PageLine", reach: tuple[float, float] | 
         reach: pixels above and below the baseline for a line without an outline; see line_reach.
 
     Raises:
-        DataError: the line has neither outline nor baseline, or lies outside the page.
+        DataError: the line has neither outline nor baseline, lies outside the page, or makes no sense.
     """
+    size = (image.shape[1], image.shape[0])
     polygon, baseline = np.array(line.polygon, float).reshape(-1, 2), np.array(line.baseline, float).reshape(-1, 2)
     if len(polygon) < 3 or np.ptp(polygon[:, 0]) < 1 or np.ptp(polygon[:, 1]) < 1:
         polygon = np.zeros((0, 2))
@@ -87,19 +89,23 @@ def crop_line(image: np.ndarray, line: "PageLine", reach: tuple[float, float] | 
     if not len(polygon) and not len(baseline):
         raise DataError(f"line {line.id!r} has neither an outline nor a baseline; draw one of them, or remove the line")
     if len(polygon):
-        polygon = _inside(polygon, image.shape)
+        polygon = np.clip(polygon, 0, size)
         if np.ptp(polygon[:, 0]) < 1 or np.ptp(polygon[:, 1]) < 1:
-            raise DataError(f"line {line.id!r} lies outside its image of {image.shape[1]} x {image.shape[0]} pixels")
-        if not len(baseline):
+            raise DataError(f"line {line.id!r} lies outside its image of {size[0]} x {size[1]} pixels")
+        _check_winding(polygon, line, size)
+        if len(baseline):  # it may run beside the page, where letters are cut off
+            baseline = np.clip(baseline, -max(size), 2 * max(size))
+        if not len(baseline) or np.ptp(baseline, axis=0).max() < 1:
             baseline = straight_baseline(polygon)
         above = below = 0.0
-        height = _area(polygon) / float(np.hypot(*np.diff(baseline, axis=0).T).sum())
+        height = min(_area(polygon) / _length(baseline), float(np.ptp(polygon, axis=0).min()))
     else:
-        above, below = reach or (image.shape[0] / 40, image.shape[0] / 100)
+        above, below = (min(part, size[1]) for part in reach or (size[1] / 40, size[1] / 100))
         height = above + below
-        baseline = _inside(baseline, image.shape)
+        baseline = np.clip(baseline, 0, size)
         if np.ptp(baseline, axis=0).max() < 1:
-            raise DataError(f"line {line.id!r} lies outside its image of {image.shape[1]} x {image.shape[0]} pixels")
+            raise DataError(f"line {line.id!r} lies outside its image of {size[0]} x {size[1]} pixels")
+    _check_winding(baseline, line, size)
     path = _lengthen(baseline, polygon) if len(polygon) else baseline
     edges, ups = _arc(path, height)
     if len(polygon):
@@ -161,9 +167,17 @@ def straight_baseline(polygon: np.ndarray) -> np.ndarray:
     return np.array([(left, slope * left + level), (right, slope * right + level)])
 
 
-def _inside(shape: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """Clamp points to the page, (Y, S)."""
-    return np.clip(shape, 0, (size[1], size[0]))
+def _length(path: np.ndarray) -> float:
+    return float(np.hypot(*np.diff(path, axis=0).T).sum())
+
+
+def _check_winding(path: np.ndarray, line: "PageLine", size: tuple[int, int]) -> None:
+    """Refuse what would take ever so many steps of a pixel."""
+    if (length := _length(path)) > MAX_WINDING * sum(size):
+        raise DataError(
+            f"line {line.id!r} winds over {length:.0f} pixels of a page of {size[0]} x {size[1]}; correct its outline "
+            "or baseline"
+        )
 
 
 def _dense(polygon: np.ndarray, step: float = 1.0) -> np.ndarray:

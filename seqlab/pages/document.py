@@ -17,7 +17,9 @@ from seqlab.pages._tree import Tree
 from seqlab.pages.crop import LineImage
 
 Point = tuple[float, float]
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+LIMIT = 1e7  # of coordinates and sizes
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+_DIGITS = 40  # longest number that is read
 _log = logging.getLogger(__name__)
 
 
@@ -197,8 +199,8 @@ def points(text: str | None, where: str) -> list[Point]:
     if text is None or not text.strip():
         return []
     pieces = text.replace(",", " ").split()
-    numbers = [float(piece) for piece in pieces if _NUMBER.fullmatch(piece)]
-    if len(numbers) != len(pieces) or len(numbers) % 2 or not all(abs(number) < 1e7 for number in numbers):
+    numbers = [number(piece) for piece in pieces]
+    if len(numbers) % 2 or not all(abs(found) < LIMIT for found in numbers):  # NaN fails too
         _log.warning("%s: points cannot be read: %r", where, text[:60])
         return []
     pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -227,13 +229,14 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> list[Poin
 
 def number(text: str | None) -> float:
     """Return a finite number, or NaN for anything else."""
-    return float(text) if text and _NUMBER.fullmatch(text.strip()) else math.nan
+    text = (text or "").strip()
+    value = float(text) if len(text) <= _DIGITS and _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else math.nan
 
 
-def size(text: str | None) -> float:
-    """Return a positive number, or 0 for anything else."""
-    value = number(text)
-    return value if value > 0 else 0.0
+def size(value: float) -> float:
+    """Return the width or height of a page, or 0 where it makes no sense."""
+    return value if 1 <= value < LIMIT else 0.0
 
 
 def confidence(text: str | None) -> float | None:

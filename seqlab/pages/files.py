@@ -5,14 +5,35 @@ import os
 from pathlib import Path
 
 from seqlab.errors import DataError
+from seqlab.media.image import IMAGE_SUFFIXES
 from seqlab.pages import alto, hocr, page_xml
 from seqlab.pages._tree import local, parse
 from seqlab.pages.document import Page
 
 SUFFIXES = {".xml", ".hocr", ".html", ".htm", ".xhtml"}
-_IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jp2", ".bmp", ".gif", ".pgm")
 _READERS = {"PcGts": page_xml.read, "alto": alto.read, "html": hocr.read}
 _log = logging.getLogger(__name__)
+
+
+def find_pages(folder: Path, skip: Path | None = None) -> list[Path]:
+    """List the page files below a folder, to any depth, in order of path.
+
+    METS and metadata files are no pages; hidden files and folders, and macOS's "._" files, are passed over.
+
+    Args:
+        folder: where to look.
+        skip: folder below it that is left out, for instance that of the results.
+    """
+    left_out = skip.resolve() if skip is not None and folder.resolve() in skip.resolve().parents else None
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and path.stem.lower() not in ("mets", "metadata")
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not (left_out and path.resolve().is_relative_to(left_out))
+    )
 
 
 def read_page(path: str | os.PathLike[str]) -> Page:
@@ -68,5 +89,7 @@ def find_image(page: Page, images: str | os.PathLike[str] | None = None) -> Path
 
 def _with_stem(folders: list[Path], stem: str) -> Path | None:
     """Return the first image with a stem, of any kind that is read."""
-    names = (place / f"{stem}{end}" for place in folders for suffix in _IMAGES for end in (suffix, suffix.upper()))
+    names = (
+        place / f"{stem}{end}" for place in folders for suffix in IMAGE_SUFFIXES for end in (suffix, suffix.upper())
+    )
     return next((path for path in names if path.is_file()), None)

@@ -16,11 +16,24 @@ import seqlab
 from seqlab.errors import DataError
 from seqlab.outputs.transcript import Transcript
 from seqlab.pages._tree import Tree, attribute, clean, descendants, like
-from seqlab.pages.document import Found, Page, PageLine, Point, box_of, file_name, left_to_right, points, rectangle
+from seqlab.pages.document import (
+    LIMIT,
+    Found,
+    Page,
+    PageLine,
+    Point,
+    box_of,
+    file_name,
+    left_to_right,
+    number,
+    points,
+    rectangle,
+    size,
+)
 
 LINES = {"ocr_line", "ocrx_line", "ocr_header", "ocr_caption", "ocr_textfloat"}
 _REGIONS = {"ocr_carea", "ocrx_block", "ocr_par"}
-_PROPERTY = re.compile(r"""\s*([\w-]+)((?:[^;"']|"[^"]*"|'[^']*')*)(?:;|$)""")
+_PROPERTY = re.compile(r"""(?:[^;"']|"[^"]*"|'[^']*'|["'])+""")  # a lone quote is a letter; nothing is tried twice
 
 
 class Hocr(Page):
@@ -65,8 +78,8 @@ def read(path: Path, tree: Tree) -> Hocr:
     box = _numbers(properties.get("bbox", ""))
     lines: list[PageLine] = []
     _collect(pages[0], ("", ""), lines, str(path))
-    width, height = (box[2] - box[0], box[3] - box[1]) if len(box) == 4 else (0.0, 0.0)
-    return Hocr(path, tree, file_name(properties.get("image", "").strip("\"'")), max(width, 0), max(height, 0), lines)
+    width, height = (size(box[2] - box[0]), size(box[3] - box[1])) if len(box) == 4 else (0.0, 0.0)
+    return Hocr(path, tree, file_name(properties.get("image", "").strip("\"'")), width, height, lines)
 
 
 def _collect(element: Element, region: tuple[str, str], lines: list[PageLine], path: str) -> bool:
@@ -110,15 +123,13 @@ def _classes(element: Element) -> list[str]:
 
 def _properties(element: Element) -> dict[str, str]:
     """Read "name value; name value" in ``title``; values may be quoted."""
-    return {match[1]: match[2].strip() for match in _PROPERTY.finditer(element.get("title") or "")}
+    pieces = (match[0].split(maxsplit=1) for match in _PROPERTY.finditer(element.get("title") or ""))
+    return {piece[0]: piece[1].strip() if len(piece) > 1 else "" for piece in pieces if piece}
 
 
 def _numbers(text: str) -> list[float]:
-    try:
-        numbers = [float(piece) for piece in text.split()]
-    except ValueError:
-        return []
-    return numbers if all(abs(number) < 1e7 for number in numbers) else []
+    numbers = [number(piece) for piece in text.split()]
+    return numbers if all(abs(found) < LIMIT for found in numbers) else []  # NaN fails too
 
 
 def _baseline(box: list[float], coefficients: list[float]) -> list[Point]:

@@ -25,12 +25,13 @@ from seqlab.pages.document import (
     file_name,
     left_to_right,
     now,
+    number,
     points,
     size,
 )
 
-_INDEX = re.compile(r"readingOrder\s*\{[^}]*index\s*:\s*(\d+)")
-_TYPE = re.compile(r"structure\s*\{[^}]*type\s*:\s*([^;}]+)")
+_INDEX = re.compile(r"readingOrder\s*\{[^{}]*index\s*:\s*(\d{1,9})(?!\d)")
+_TYPE = re.compile(r"structure\s*\{[^{}]*type\s*:\s*([^;}]+)")
 _AFTER_TEXT = {"TextStyle", "UserDefined", "Labels"}  # what follows TextEquiv in the schema
 
 
@@ -41,9 +42,9 @@ class PageXML(Page):
         element = line.element
         for old in children(element, "Word"):
             remove(element, old)
-        for number, word in enumerate(words, 1):
+        for count, word in enumerate(words, 1):
             if word.quad is not None:
-                new = self._word(element, word, f"{line.id or 'line'}_w{number}")
+                new = self._word(element, word, f"{line.id or 'line'}_w{count}")
                 insert(element, _place(element, {"TextEquiv"} | _AFTER_TEXT), new)
         _set_text(element, transcript.text, transcript.confidence)
 
@@ -51,8 +52,8 @@ class PageXML(Page):
         word_id = self._new_id(base)
         element = like(model, "Word", {"id": word_id})
         element.append(like(model, "Coords", {"points": _written(word.quad or [])}))
-        for number, letter in enumerate(word.characters, 1):
-            glyph = like(model, "Glyph", {"id": self._new_id(f"{word_id}_g{number}")})
+        for count, letter in enumerate(word.characters, 1):
+            glyph = like(model, "Glyph", {"id": self._new_id(f"{word_id}_g{count}")})
             glyph.append(like(model, "Coords", {"points": _written(letter.quad or [])}))
             glyph.append(_text_equiv(model, letter.text, letter.confidence))
             element.append(glyph)
@@ -102,7 +103,7 @@ def read(path: Path, tree: Tree) -> PageXML:
                 element=line,
             )
         )
-    width, height = size(page.get("imageWidth")), size(page.get("imageHeight"))
+    width, height = (size(number(page.get(name))) for name in ("imageWidth", "imageHeight"))
     return PageXML(path, tree, file_name(page.get("imageFilename")), width, height, lines)
 
 
@@ -133,7 +134,7 @@ def _references(group: Element) -> list[str]:
     """List the region ids of a reading order, depth first."""
     members = [element for element in group if local(element)]
     if "Ordered" in local(group) and "Unordered" not in local(group):
-        members.sort(key=lambda element: size(element.get("index")))
+        members.sort(key=_index)
     names = []
     for element in members:
         if (name := attribute(element, "regionRef")) is not None:
@@ -149,6 +150,12 @@ def _in_order(lines: list[Element]) -> list[Element]:
     if len(numbers) < len(lines):
         return lines
     return [lines[i] for i in sorted(range(len(lines)), key=numbers.__getitem__)]
+
+
+def _index(element: Element) -> float:
+    """Return the attribute ``index``, 0 if there is none."""
+    value = number(element.get("index"))
+    return value if value > 0 else 0.0
 
 
 def _custom_type(element: Element) -> str:
@@ -169,7 +176,7 @@ def _outline(line: Element, name: str, where: str) -> list[Point]:
 
 def _main_text(element: Element) -> Element | None:
     """Return the TextEquiv that counts: a direct child, of several the one with the lowest index."""
-    return min(children(element, "TextEquiv"), key=lambda equiv: size(equiv.get("index")), default=None)
+    return min(children(element, "TextEquiv"), key=_index, default=None)
 
 
 def _content(equiv: Element) -> str | None:

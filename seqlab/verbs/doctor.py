@@ -48,9 +48,7 @@ def doctor(
         raise ConfigError("no manifest given: seqlab doctor TRAIN.jsonl [DEV.jsonl ...], or -s corpus=NAME")
     if not model:
         if "train" not in splits:
-            raise ConfigError(
-                "corpus.train names no manifest, so there is no alphabet; name one, or give --model"
-            )
+            raise ConfigError("corpus.train names no manifest, so there is no alphabet; name one, or give --model")
         tokenizer.fit(line.text for line in splits["train"])
         with torch.device("meta"):
             net = CTCModel(config, len(tokenizer.symbols))

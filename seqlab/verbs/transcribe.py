@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from seqlab.errors import DataError
+from seqlab.media.image import IMAGE_SUFFIXES
 from seqlab.outputs import json_lines, txt
 from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer, Signal, samples_per_second
 
 SUFFIXES = {
     "audio": {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".sph", ".m4a", ".mp4", ".webm"},
-    "image": {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".pbm", ".ppm"},
+    "image": set(IMAGE_SUFFIXES),
     "strokes": {".xml", ".inkml", ".json", ".unp", ".unipen"},
     "features": {".npy", ".npz"},
 }
@@ -35,7 +36,11 @@ def find_files(paths: Sequence[str], kind: str = "audio") -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+            inside = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
+            )
             if not inside:
                 raise DataError(f"folder {path} holds no file of kind {kind} ({', '.join(sorted(suffixes))})")
             found += inside

@@ -1,5 +1,6 @@
 """seqlab transcribe on pages: fill PAGE XML, ALTO and hOCR files with the text of their lines."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from seqlab.errors import DataError
 from seqlab.media import read_image
 from seqlab.outputs.transcript import Transcript
 from seqlab.pages import LineImage, Page, PageLine, crop_line, find_image, line_reach, read_page, write_page
-from seqlab.pages.files import SUFFIXES
+from seqlab.pages.files import SUFFIXES, find_pages
 
 BATCH_LINES = 32
 BATCH_ASPECT = 400.0  # widths over heights of a batch, padding counted; about twenty lines of a book
+_log = logging.getLogger(__name__)
 
 
 class LineRecognizer(Protocol):
@@ -37,22 +39,24 @@ class _Crop:
         return self.image.image.shape[1] / self.image.image.shape[0]
 
 
-def find_pages(paths: Sequence[str | Path]) -> list[Path]:
-    """Return files as given and the page files of folders, in order of name; METS files are no pages.
+def find_sources(paths: Sequence[str | Path], out: Path) -> list[tuple[Path, Path]]:
+    """List files as given, and the page files of folders, each with the path of its copy.
 
     Raises:
-        DataError: a folder holds none.
+        DataError: a folder holds none, or a copy would overwrite a source.
     """
-    found: list[Path] = []
+    found: list[tuple[Path, Path]] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-            inside = [p for p in inside if p.stem.lower() not in ("mets", "metadata")]
-            if not inside:
-                raise DataError(f"folder {path} holds no page file ({', '.join(sorted(SUFFIXES))})")
-            found += inside
+        if not path.is_dir():
+            found.append((path, out / path.name))
+        elif inside := find_pages(path, skip=out):
+            found += [(page, out / page.relative_to(path)) for page in inside]
         else:
-            found.append(path)
+            raise DataError(f"folder {path} holds no page file ({', '.join(sorted(SUFFIXES))})")
+    sources = {path.resolve() for path, _ in found}
+    for _, copy in found:
+        if copy.resolve() in sources:
+            raise DataError(f"{copy} is a source and would be overwritten; give another folder for the copies")
     return found
 
 
@@ -69,34 +73,34 @@ def transcribe_pages(
 
     Args:
         recognizer: gives a list of transcripts, with columns of the line images, for a list of line images.
-        files: PAGE XML, ALTO or hOCR files, and folders of them.
-        out_dir: folder of the copies, which have the names of their sources.
+        files: PAGE XML, ALTO or hOCR files, and folders of them, searched to any depth.
+        out_dir: folder of the copies, which have the names of their sources, below folders their paths.
         console: for progress and messages.
         images: folder of the page images; None looks beside the page files.
 
     Raises:
-        DataError: out_dir is the folder of a page file, which is never overwritten.
+        DataError: a folder holds no page file, or a copy would overwrite a source.
     """
-    pages = find_pages(files)
     out = Path(out_dir)
-    for path in pages:
-        if path.parent.resolve() == out.resolve():
-            raise DataError(f"{path} lies in {out} and would be overwritten; give another folder for the copies")
+    pages = find_sources(files, out)
     failed: list[str] = []
-    written: dict[str, Path] = {}
+    written: dict[Path, Path] = {}
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("transcribing pages", total=len(pages))
-        for path in pages:
+        for path, copy in pages:
             before = len(failed)
             try:
-                if path.name in written:
-                    raise DataError(f"{path}: {written[path.name]} has the same name; give them folders of their own")
+                if copy in written:
+                    raise DataError(f"{path}: {written[copy]} has the same name; give them folders of their own")
                 page = read_page(path)
                 failed += [f"{path}: {fault}" for fault in _fill(recognizer, page, images)]
-                write_page(page, out / path.name)
-                written[path.name] = path
+                write_page(page, copy)
+                written[copy] = path
             except (DataError, OSError) as error:
                 failed.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+            except Exception as error:  # of one file, which shall not cost the others
+                _log.debug("%s", path, exc_info=True)
+                failed.append(f"{path}: {type(error).__name__}: {error}; please report it, with the file")
             for message in failed[before:]:
                 console.print(f"failed: {message}", highlight=False, markup=False, soft_wrap=True)
             progress.advance(task)

@@ -182,6 +182,16 @@ def test_aachen_splits(
     assert ids(prepare(str(aachen), str(tmp_path / "out"), split)) == expected  # type: ignore[arg-type]
 
 
+def test_the_second_dev_set_of_the_official_split_does_not_stay_beside_another_split(
+    aachen: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    prepare(str(aachen), str(out))
+    assert (out / "dev2.jsonl").is_file()
+    prepare(str(aachen), str(out), "aachen-966")
+    assert sorted(path.name for path in out.glob("*.jsonl")) == ["dev.jsonl", "test.jsonl", "train.jsonl"]
+
+
 def test_aachen_lists_of_line_images_and_train_from_the_official_list(aachen: Path, tmp_path: Path) -> None:
     for path in (aachen / "splits").iterdir():
         path.unlink()

@@ -146,3 +146,79 @@ def test_wrong_roots_and_shares_say_what_is_expected(tmp_path: Path) -> None:
     add_page(tmp_path / "bare", "p1", [""])
     with pytest.raises(DataError, match="are they transcribed"):
         prepare(str(tmp_path / "bare"), str(tmp_path / "out"), None, 0, 0)
+
+
+def texts_of(written: dict[str, Path]) -> dict[str, list[str]]:
+    return {split: [line.text for line in read_manifest(path)] for split, path in written.items()}
+
+
+ALTO = (
+    '<alto xmlns="http://www.loc.gov/standards/alto/ns-v4#"><Description><MeasurementUnit>pixel</MeasurementUnit>'
+    "<sourceImageInformation><fileName>{image}</fileName></sourceImageInformation></Description><Layout>"
+    '<Page WIDTH="200" HEIGHT="100"><PrintSpace><TextBlock ID="b"><TextLine ID="l" HPOS="20" VPOS="10" WIDTH="160" '
+    'HEIGHT="15"><String CONTENT="{text}"/></TextLine></TextBlock></PrintSpace></Page></Layout></alto>'
+)
+
+
+def test_of_page_and_alto_of_one_image_page_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / "in"
+    for folder in ("page", "alto"):
+        (root / folder).mkdir(parents=True)
+    for number in range(6):
+        add_page(root, f"{number}", [f"seite {number}"])
+        (root / f"{number}.xml").rename(root / "page" / f"{number}.xml")
+        (root / "alto" / f"{number}.xml").write_text(ALTO.format(image=f"{number}.png", text=f"alto {number}"))
+    add_page(root, "x", ["nur alto"])
+    (root / "x.xml").write_text(ALTO.format(image="x.png", text="nur alto"))
+    written = prepare(str(root), str(tmp_path / "out"), dev_share=0.2, test_share=0.2)
+    lines = [text for texts in texts_of(written).values() for text in texts]
+    assert sorted(lines) == sorted(["nur alto", *(f"seite {number}" for number in range(6))])
+    assert "6 page file(s) left out" in caplog.text
+
+
+def test_two_page_files_of_one_kind_and_image_stop_the_run(tmp_path: Path) -> None:
+    add_page(tmp_path / "in", "p1", ["a"])
+    (tmp_path / "in" / "filled").mkdir()
+    (tmp_path / "in" / "filled" / "p1.xml").write_bytes((tmp_path / "in" / "p1.xml").read_bytes())
+    with pytest.raises(
+        DataError, match=r"(?s)1 fault.*filled/p1\.xml.*p1\.xml: all have the image .*p1\.png.*keep one"
+    ):
+        prepare(str(tmp_path / "in"), str(tmp_path / "out"), None, 0, 0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pages_and_lines_whose_names_come_out_alike_stay_apart(tmp_path: Path) -> None:
+    add_page(tmp_path / "in" / "x", "q", ["a", "b"])
+    add_page(tmp_path / "in", "x_q", ["c"])
+    add_page(tmp_path / "in", "x", ["d"])
+    path = tmp_path / "in" / "x.xml"
+    path.write_text(path.read_text().replace('id="l0"', 'id="q-l0"').replace('"x.png"', '"X.png"'))
+    (tmp_path / "in" / "x.png").rename(tmp_path / "in" / "X.png")
+    written = prepare(str(tmp_path / "in"), str(tmp_path / "out"), None, 0, 0)
+    lines = read_manifest(written["train"])
+    assert sorted(line.text for line in lines) == ["a", "b", "c", "d"]
+    assert len({line.id.casefold() for line in lines}) == len({str(line.image).casefold() for line in lines}) == 4
+
+
+def test_a_numbered_name_that_is_taken_is_not_given_again(tmp_path: Path) -> None:
+    add_page(tmp_path / "in", "p", ["a", "b", "c"])
+    path = tmp_path / "in" / "p.xml"
+    path.write_text(path.read_text().replace('"l1"', '"l0"').replace('"l2"', '"L0-2"'))
+    (manifest,) = prepare(str(tmp_path / "in"), str(tmp_path / "out"), None, 0, 0).values()
+    lines = read_manifest(manifest)
+    assert [line.id for line in lines] == ["p-l0", "p-l0-2", "p-L0-2-2"]
+    assert len({line.files[0].read_bytes() for line in lines}) == 3
+
+
+def test_manifests_of_an_earlier_run_do_not_stay_beside_new_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        add_page(tmp_path / "in", f"p{number}", [f"{number}"])
+    out = tmp_path / "out"
+    prepare(str(tmp_path / "in"), str(out))
+    (out / "mine.jsonl").write_text("")
+    assert (out / "test.jsonl").is_file()
+    prepare(str(tmp_path / "in"), str(out), test_share=0)
+    assert sorted(path.name for path in out.glob("*.jsonl")) == ["dev.jsonl", "mine.jsonl", "train.jsonl"]
+    assert "test.jsonl is of an earlier run and was removed" in caplog.text

@@ -1,4 +1,5 @@
 import math
+import time
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -149,3 +150,38 @@ def test_any_geometry_is_cut_or_refused(polygon, baseline):
     assert crop.image.size > 0
     assert len(crop.feet) == crop.image.shape[1] + 1
     assert np.isfinite(crop.to_page(0, crop.image.shape[1])).all()
+
+
+P = box(100, 90, 900, 140)
+
+
+@pytest.mark.parametrize(
+    ("polygon", "baseline"),
+    [
+        (P, [(-1e9, 130), (500, 131), (1e9, 130)]),
+        (P, [(1e12, 1e12), (1e12 + 5, 1e12)]),
+        (P, [(100, 130), (102, 131), (104, 130)]),
+        (box(0, 0, 1000, 400), [(100, 130), (102, 131), (104, 130)]),
+        ([], [(-1e9, 130), (500, 131), (1e9, 130)]),
+        ([], [(i % 2 * 1e9, 130 + i) for i in range(200)]),
+        ([(i % 2 * 1e9, 100 + i) for i in range(200)], []),
+        ([], [(100, 130), (500, 140), (900, 130)]),
+    ],
+)
+def test_absurd_geometry_takes_neither_memory_nor_time(polygon, baseline):
+    start = time.perf_counter()
+    fault, image = "", np.zeros((1, 1))
+    try:
+        image = crop_line(noise(400, 1000), make(polygon, baseline), reach=(1e12, 1e12)).image
+    except DataError as error:
+        fault = str(error)
+    assert not fault or "correct its outline or baseline" in fault
+    assert max(image.shape) < 4000
+    assert time.perf_counter() - start < 5
+
+
+def test_a_far_baseline_leaves_the_line_that_its_outline_shows():
+    page = noise(400, 1000)
+    crop = crop_line(page, make(P, [(-1e9, 130), (1e9, 130)]))
+    assert np.array_equal(crop.image, page[90:140, 100:900])
+    assert np.array_equal(crop_line(page, make(P, [(1e9, 0), (2e9, 0)])).image, page[90:140, 100:900])

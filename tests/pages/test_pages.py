@@ -1,5 +1,8 @@
+import math
 import re
-from xml.etree import ElementTree
+import time
+from xml.etree.ElementTree import Element
+from xml.parsers import expat
 
 import numpy as np
 import pytest
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 from seqlab.errors import DataError
 from seqlab.media import write_image
 from seqlab.outputs.transcript import Transcript
-from seqlab.pages import crop_line, find_image, read_page, write_page
+from seqlab.pages import crop_line, find_image, hocr, read_page, write_page
+from seqlab.pages.document import number
+from seqlab.pages.files import find_pages
 
 from . import schema
 from .conftest import ALTO_2, ALTO_4, FILES, HOCR, PAGE_2013, PAGE_2019, spoken
@@ -344,8 +349,11 @@ def test_an_image_may_have_the_name_of_the_page_file(save, tmp_path, caplog):
         ("<alto><Layout><Page/><Page/></Layout></alto>", "this has 2; split it"),
         ("<html><body/></html>", "this has 0; is it hOCR"),
         ("<html><body><br></body></html>", "read as XHTML: close every tag"),
-        ('<!DOCTYPE a [<!ENTITY b "c">]><PcGts/>', "document type with declarations"),
-        ('<!DOCTYPE a SYSTEM "http://x/y.dtd"><PcGts>&b;</PcGts>', "unknown entity &b;"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><PcGts/>', "declares an entity"),
+        (
+            '<!DOCTYPE a SYSTEM "http://x/y.dtd"><PcGts>&b;</PcGts>',
+            "uses an entity that only its document type could define",
+        ),
         ("<PcGts>" + "<a>" * 300 + "</a>" * 300 + "</PcGts>", "more than 200 elements within one another"),
         ('<?xml version="1.0" encoding="klingon"?><PcGts/>', "unknown encoding|encoding that cannot be read"),
         (
@@ -383,5 +391,99 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, kind, data):
     except DataError:
         return
     write_page(page, folder / "b.xml")
-    ElementTree.parse(folder / "b.xml")
+    expat.ParserCreate().Parse((folder / "b.xml").read_bytes(), True)  # damaged prefixes stay as they are
     assert texts(read_page(folder / "b.xml")) == ["ab c"] * len(page.lines)
+
+
+def test_html_names_of_characters_are_read_in_attributes_and_kept_in_a_copy(save, tmp_path):
+    named = HOCR.replace("page1.png", "caf&eacute;&amp;&lt;&nsub;.png").replace("erste", "&lt;er&nbsp;ste&amp;")
+    page = read_page(save(named, "page1.hocr"))
+    assert page.image == "caf\u00e9&<\u2284.png"
+    assert page.lines[0].text.startswith("<er")
+    write_page(page, tmp_path / "copy.hocr")
+    assert read_page(tmp_path / "copy.hocr").image == page.image
+    alto = '<?xml version="1.0"?>\n<!DOCTYPE alto SYSTEM "a.dtd">\n' + ALTO_4.partition("\n")[2]
+    with pytest.raises(DataError, match=r"page1\.xml:.* the file uses an entity"):
+        read_page(save(alto.replace("erste Zeile", "caf&unheard;")))
+
+
+@pytest.mark.parametrize("doctype", ["<!DOCTYPE alto SYSTEM 'a\"b.dtd'>", "<!DOCTYPE alto PUBLIC '-//x' \"it's\" >"])
+def test_a_document_type_is_written_as_it_was(save, tmp_path, doctype):
+    text = ALTO_4.replace("?>\n", f"?>\n<!-- first -->\n{doctype}\n<!-- then -->\n", 1)
+    for path in (save(text), save(text.replace("\n", "\r\n"), "windows.xml")):
+        write_page(read_page(path), tmp_path / "copy.xml")
+        assert f"<!-- first -->\n{doctype}\n<!-- then -->\n<alto" in (tmp_path / "copy.xml").read_text()
+        assert texts(read_page(tmp_path / "copy.xml")) == texts(read_page(path))
+
+
+def test_properties_of_hocr_are_read_in_linear_time():
+    quotes = """image "a;b.png" ; bbox 0 0 400 300;x_source it's "me; too" ;; ppageno 0"""
+    hostile = "a" * 200_000 + '"' + "'" * 7
+    start = time.perf_counter()
+    assert hocr._properties(Element("span", title=hostile)) == {hostile: ""}
+    assert hocr._properties(Element("span", title=quotes)) == {
+        "image": '"a;b.png"',
+        "bbox": "0 0 400 300",
+        "x_source": 'it\'s "me; too"',
+        "ppageno": "0",
+    }
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (" 12 ", 12),
+        ("-.5e1", -5),
+        ("3.", 3),
+        ("1e999", None),
+        ("nan", None),
+        ("1_0", None),
+        ("1" * 100_000 + "x", None),
+    ],
+)
+def test_numbers_are_finite_and_short(text, value):
+    found = number(text)
+    assert found == value if value is not None else math.isnan(found)
+
+
+@pytest.mark.parametrize(("width", "height"), [("1e-200", "1e200"), ("1e999", "1e999"), ("1e-9", "1e-9"), ("-4", "")])
+def test_sizes_that_make_no_sense_count_as_unknown(save, width, height):
+    text = PAGE_2013.replace('imageWidth="400" imageHeight="300"', f'imageWidth="{width}" imageHeight="{height}"')
+    page = read_page(save(text))
+    assert (page.width, page.height) == (0, 0)
+    fill_all(page)
+    box = HOCR.replace("bbox 0 0 400 300", "bbox 0 0 1e-320 1e-320")
+    assert read_page(save(box, "a.hocr")).width == 0
+    alto = read_page(save(ALTO_4.replace('HPOS="20" VPOS="200"', 'HPOS="-1e300" VPOS="200"')))
+    assert alto.lines[2].polygon == []
+
+
+def test_an_endless_index_counts_as_none(save):
+    page = read_page(
+        save(
+            PAGE_2013.replace(
+                'id="l2" custom="readingOrder {index:1', 'id="l2" custom="readingOrder {index:' + "1" * 5000
+            )
+        )
+    )
+    assert [line.id for line in page.lines] == ["l3", "l2", "l1"]  # as in the file
+    hostile = "readingOrder {" * 50_000
+    start = time.perf_counter()
+    read_page(save(PAGE_2013.replace('custom="readingOrder {index:1;}"', f'custom="{hostile}"')))
+    assert time.perf_counter() - start < 5
+
+
+def test_page_files_are_found_to_any_depth_without_hidden_ones_and_results(tmp_path):
+    names = ("b.xml", "a/page/1.xml", "a/2.HOCR", "out/b.xml", "out/in/c.xml")
+    hidden = ("._b.xml", "a/.git/x.xml", "mets.xml", "a/metadata.xml", "a/x.txt")
+    for name in (*names, *hidden):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in find_pages(tmp_path)]
+    assert sorted(found) == sorted(names)
+    rest = [path.relative_to(tmp_path).as_posix() for path in find_pages(tmp_path, skip=tmp_path / "a" / ".." / "out")]
+    assert sorted(rest) == sorted(names[:3])
+    inside = [tmp_path / "out/b.xml", tmp_path / "out/in/c.xml"]
+    assert find_pages(tmp_path / "out", skip=tmp_path / "out") == inside
+    assert find_pages(tmp_path / "out" / "in", skip=tmp_path / "out") == inside[1:]

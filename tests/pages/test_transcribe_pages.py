@@ -109,3 +109,27 @@ def test_batches_hold_lines_of_like_shape(folder, tmp_path, console):
     shapes = [width / height for batch in stub.batches for height, width in batch]
     assert shapes == sorted(shapes)
     assert len(shapes) == 72
+
+
+def test_folders_are_searched_to_any_depth_and_keep_their_shape(folder, tmp_path, console):
+    (folder / "page").mkdir()
+    (folder / "page" / "a.xml").write_text(PAGE_2013)
+    (folder / "page" / "._a.xml").write_bytes(b"\0")
+    for _ in range(2):  # the copies of the first run are no sources of the second
+        assert transcribe_pages(Stub(), [folder], folder / "out", console) == []
+        written = sorted(path.relative_to(folder / "out").as_posix() for path in (folder / "out").rglob("*.*"))
+        assert written == ["a.xml", "b.xml", "c.hocr", "page/a.xml"]
+    with pytest.raises(DataError, match="would be overwritten"):
+        transcribe_pages(Stub(), [folder], folder, console)
+
+
+def test_a_fault_that_nobody_foresaw_costs_one_file(folder, tmp_path, console, monkeypatch):
+    def read(path):
+        if path.name == "b.xml":
+            raise ZeroDivisionError("no reason")
+        return read_page(path)
+
+    monkeypatch.setattr("seqlab.verbs.transcribe_pages.read_page", read)
+    (failed,) = transcribe_pages(Stub(), [folder], tmp_path / "out", console)
+    assert re.search(r"b\.xml: ZeroDivisionError: no reason", failed)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.xml", "c.hocr"]
