@@ -279,7 +279,7 @@ BAD_SETTINGS: dict[str, tuple[list[str], str]] = {
 
 
 if not torch.cuda.is_available():
-    BAD_SETTINGS["a GPU that is not there"] = (["training.accelerator=gpu"], "PyTorch finds none")
+    BAD_SETTINGS["a GPU that is not there"] = (["training.accelerator=gpu"], "PyTorch finds no CUDA device")
 
 
 @pytest.mark.parametrize("kind", BAD_SETTINGS)
@@ -372,7 +372,7 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "page saved as .png": (html_page, "is an XML or HTML file, not a bitmap; give an image file (PNG, JPEG"),
     "PDF": (pdf, "bad.png is a PDF, which has pages and no pixels; convert it first"),
     "decompression bomb": (bomb, "; cut it up or scale it down"),
-    "no line of text": (far_too_wide, "is it one line of text?"),
+    "no line of text": (far_too_wide, "is it one line?"),
 }
 
 
@@ -464,7 +464,7 @@ BAD_LINES: list[tuple[dict[str, object], str]] = [
     ({"strokes": [[[1, 1e300]]]}, "a point is [x, y] or [x, y, seconds], got [1, 1e+300]"),
     ({"strokes": [[]]}, "each a list of one or more points"),
     ({"strokes": 3}, 'field "strokes" must be str or list, got 3'),
-    ({"image": "good.png", "width": 0, "height": 16}, '"width" must be positive, got 0'),
+    ({"image": "good.png", "width": 0, "height": 16}, '"width" must be positive and below 1e+09, got 0'),
     ({"image": 7}, 'field "image" must be str, got 7'),
     ({}, 'needs a field "audio" (or "parts", "image", "strokes", "features")'),
 ]
@@ -540,7 +540,7 @@ def test_folder_without_images_says_what_it_looks_for(reader: Path, seqlab: Run,
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "a.wav", tone(), RATE)
     done = seqlab("transcribe", reader, "in")
-    assert "folder in holds no file of kind image (.bmp, " in no_traceback(done)
+    assert "folder in holds no file of kind image (.avif, .bmp, " in no_traceback(done)
     assert done.returncode == 2
     done = seqlab("transcribe", reader, "in/a.wav")
     assert "in/a.wav is no image that can be read" in no_traceback(done)

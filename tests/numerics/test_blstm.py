@@ -97,13 +97,17 @@ def test_both_ways_drop_between_layers_while_training() -> None:
 def test_dropout_acts_between_layers_only(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
-    def record(x: Tensor, p: float, training: bool) -> Tensor:
-        sizes.append((x.shape[2], p, training))
+    def record(x: Tensor, p: float, training: bool, inplace: bool = False) -> Tensor:
+        if p:
+            sizes.append((x.shape[2], p, training))
         return x
 
     monkeypatch.setattr("seqlab.encoders.blstm.functional.dropout", record)
     BLSTM(9, hidden_size=8, num_layers=3, dropout=0.5)(*batch())
     assert sizes == [(16, 0.5, True)] * 2
+    sizes.clear()
+    BLSTM(9, hidden_size=8, num_layers=1, out_dropout=0.25)(*batch())
+    assert sizes == [(16, 0.25, True)]
 
 
 def test_packed_way_takes_empty_lines() -> None:
