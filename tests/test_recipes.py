@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from PIL import Image, ImageDraw, ImageFont
 
+from seqlab.recognizer import Recognizer
 from tests.conftest import Run, tones
 from tests.corpora.test_iam import write_tree
 
@@ -31,7 +32,7 @@ def recipe(name: str, folder: Path, *settings: str, **variables: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=6 * 3600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -208,12 +209,46 @@ def test_librispeech_on_a_generated_tree(tmp_path: Path) -> None:
         assert (scores["lines"], scores["words"]) == (5, 20)
 
 
+def manifests(corpus: str) -> Path:
+    """Return the folder that an environment variable such as FSDD_MANIFESTS names, or skip the test."""
+    variable = f"{corpus.upper()}_MANIFESTS"
+    if not os.environ.get(variable):
+        pytest.skip(f"{variable} names no folder of manifests")
+    return Path(os.environ[variable]).resolve()
+
+
+def in_place(corpus: str, folder: Path) -> None:
+    """Put the manifests of a corpus where its recipe looks for them."""
+    (folder / "data").mkdir()
+    (folder / "data" / corpus).symlink_to(manifests(corpus))
+
+
 @pytest.mark.slow
 def test_fsdd_reaches_its_bar(tmp_path: Path) -> None:
-    folder = os.environ.get("FSDD_MANIFESTS")
-    if not folder:
-        pytest.skip("FSDD_MANIFESTS names no folder with strings_train.jsonl, strings_dev.jsonl, strings_test.jsonl")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "fsdd").symlink_to(Path(folder).resolve())
+    in_place("fsdd", tmp_path)
     recipe("fsdd", tmp_path)
     assert report(tmp_path, "fsdd", "strings_test")["wer"]["rate"] <= 0.015
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("corpus", "bar"), [("peraire", 0.055), ("testaments", 0.18)])
+def test_line_images_reach_their_bar(corpus: str, bar: float, tmp_path: Path) -> None:
+    in_place(corpus, tmp_path)
+    recipe(corpus, tmp_path)
+    assert report(tmp_path, corpus)["cer"]["rate"] <= bar
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("corpus", "bar"), [("peraire", 0.04), ("testaments", 0.13)])
+def test_line_images_reach_their_bar_in_hours(corpus: str, bar: float, tmp_path: Path) -> None:
+    in_place(corpus, tmp_path)
+    recipe(corpus, tmp_path, EXPERIMENT=f"{corpus}_long")
+    assert report(tmp_path, f"{corpus}_long")["cer"]["rate"] <= bar
+
+
+@pytest.mark.slow
+def test_pendigits_reaches_its_bar(tmp_path: Path) -> None:
+    recipe("pendigits", tmp_path, PENDIGITS=str(manifests("pendigits")))
+    weights = Recognizer.load(tmp_path / "runs" / "pendigits", "cpu").model.parameters()
+    assert sum(p.numel() for p in weights) <= 450_000
+    assert report(tmp_path, "pendigits", "strings_test")["cer"]["rate"] <= 0.015

@@ -5,6 +5,7 @@ Run: python scripts/bench/encoder.py [--hidden-size 512 --num-layers 4] [--frame
 
 import argparse
 from collections.abc import Callable
+from unittest import mock
 
 import torch
 from timing import measure, start, table
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
+from seqlab.encoders import blstm
 from seqlab.encoders.blstm import BLSTM
 
 
@@ -50,9 +52,16 @@ def main() -> None:
         "seqlab BLSTM": lambda: encoder(x, lengths)[0],
         "padded nn.LSTM": lambda: encoder.lstm(x)[0],
     }
+
+    def in_bf16() -> Tensor:
+        """Run in bfloat16 even where the encoder would take float32 because the lines are few."""
+        with mock.patch.object(blstm, "SMALL", 0):
+            return ways["seqlab BLSTM"]()
+
     contenders = {
         f"{name}, {kind}": step(run, kind == "bf16") for kind in ("fp32", "bf16") for name, run in ways.items()
     }
+    contenders["seqlab BLSTM, bf16 forced"] = step(in_bf16, True)
     seconds = measure(contenders, arguments.rounds)
     with torch.no_grad():
         exact = packed()

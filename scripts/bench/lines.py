@@ -2,13 +2,15 @@
 
 python scripts/bench/lines.py [experiment=peraire corpus.folder=... other overrides] [--batches 20] [--rounds 5]
 
-Prints, for the same batches, CPU seconds of: reading lines whose images are not decoded yet, augmenting lines that are
-in memory, a step of the whole network, and a step of the encoder alone on given frames. Without a corpus at hand
-the default experiment=written_digits needs `seqlab prepare corpus=written_digits` once.
+Exit status 1 if lines, read and augmented, are not ready 3 times as fast as the encoder consumes them, or if more than
+5 % of an epoch is padding. Prints, for the same batches, CPU seconds of: reading lines whose images are not decoded
+yet, augmenting lines that are in memory, a step of the whole network, and a step of the encoder alone on given frames.
+Without a corpus at hand the default experiment=written_digits needs `seqlab prepare corpus=written_digits` once.
 """
 
 import argparse
 import statistics
+import sys
 from typing import Any
 
 import torch
@@ -81,6 +83,9 @@ def main() -> None:
     notes = {name: f"{1000 * statistics.median(values) / count:.2f} ms a line" for name, values in seconds.items()}
     print(f"{count} lines in {len(chosen)} batches; padding of the epoch {100 * sampler.padding:.2f} %\n")
     print(table(seconds, "encoder's part of it", notes))
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    missed = middle["encoder's part of it"] < 3 * middle["read and augment"] or sampler.padding > 0.05
+    sys.exit("\na limit was missed" if missed else 0)
 
 
 if __name__ == "__main__":

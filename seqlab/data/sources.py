@@ -4,6 +4,7 @@ A source knows how long a line is without decoding it, reads it into an array th
 that array into what the model takes.
 """
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -125,16 +126,16 @@ class AudioSource:
         return array
 
 
-class _PreparedSource:
+class _PreparedSource(ABC):
     """A source whose frontend prepares each line by itself, once."""
 
     def __init__(self, frontend: Any, cache_mb: int = 0) -> None:
         self.frontend = frontend
         self.cache = Cache(cache_mb)
 
+    @abstractmethod
     def open(self, path: str | Path) -> np.ndarray:
         """Read a file by itself."""
-        raise NotImplementedError
 
     def _kept(self, line: Line) -> np.ndarray:
         path = line.files[0]

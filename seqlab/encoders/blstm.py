@@ -9,7 +9,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
 
-SMALL = 4  # lines up to which bfloat16 is slower than float32 on a CPU: by 29 % for two lines, 13 % for three (2 x 192)
+SMALL = (
+    4  # lines up to which bfloat16 is no quicker than float32 on a CPU; scripts/bench/encoder.py --lines measures it
+)
 PIECE = 16384  # frames, times lines, per piece when no gradient is needed
 
 
@@ -21,7 +23,7 @@ class BLSTM(nn.Module):
     two directions run as two one-way LSTMs, the backward one on lines reversed each by its own length: 1.4 to 1.9
     times as fast as packing in training. torch.onnx.export(dynamo=False) takes it with free sizes; torch.export
     freezes the number of frames of any LSTM (torch 2.11). Under bf16 autocast the states are bfloat16,
-    on a CPU only from five lines on: fewer are quicker in float32.
+    on a CPU only from four lines on: fewer are quicker in float32.
 
     The forget gate starts with a bias of 1. torch adds two biases, so bias_ih holds the 1 and bias_hh a 0.
 

@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from seqlab.errors import DataError
+from seqlab.media._files import check_file
 
 MAX_VALUES = 500_000_000  # of one array
 
 
 def _array(path: Path, mapped: bool) -> np.ndarray:
-    if not path.exists():
-        raise FileNotFoundError(f"{path} not found")
-    if not path.is_file():
-        raise DataError(f"{path} is no file")
+    check_file(path, "array")
     try:
         if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(path) as archive:

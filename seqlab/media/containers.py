@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import struct
 import subprocess
 import tempfile
@@ -15,6 +14,7 @@ import numpy as np
 import soundfile
 
 from seqlab.errors import DataError
+from seqlab.media._files import check_file
 
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 100, 1_000_000  # Hz
@@ -38,16 +38,7 @@ class _ForwardFile(soundfile.SoundFile):
 @contextmanager
 def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """Open an audio file and check what its header says."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise FileNotFoundError(f"audio file {path} not found") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    if stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a folder; give an audio file")
-    if not stat.S_ISREG(mode):
-        raise DataError(f"{path} is no regular file (a pipe or device?); give an audio file")
+    check_file(path, "audio")
     try:
         with open(path, "rb") as raw:
             head = raw.read(4096)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from PIL import Image
 
 from seqlab.errors import DataError
 from seqlab.files import replacing
+from seqlab.media._files import check_file
 
 MAX_PIXELS = 178_956_970  # a few kB can claim, and truly decode to, billions; where Pillow stops by itself, too
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
@@ -96,16 +96,7 @@ def write_image(path: str | os.PathLike[str], array: np.ndarray) -> None:
 @contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open an image of a format that is read, and check the size in its header."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        raise FileNotFoundError(f"image file {path} not found") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    if stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a folder; give an image file")
-    if not stat.S_ISREG(mode):
-        raise DataError(f"{path} is no regular file (a pipe or device?); give an image file")
+    check_file(path, "image")
     try:
         file = open(path, "rb")  # noqa: SIM115
     except OSError as error:

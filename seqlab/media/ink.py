@@ -22,6 +22,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from seqlab.errors import DataError
+from seqlab.media._files import check_file
 
 MAX_BYTES = 64 * 2**20  # of one ink file; the whole of UNIPEN pendigits has 6 MB
 MAX_POINTS = 1_000_000  # of one line of ink: hours of writing
@@ -128,13 +129,10 @@ def read_unipen(path: str | os.PathLike[str]) -> list[tuple[str, str, np.ndarray
 
 
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; give an ink file ({_FORMATS})")
+    check_file(path, "ink")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"ink file {path} not found") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     if not raw:

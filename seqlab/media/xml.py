@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from seqlab.errors import DataError
+from seqlab.media._files import check_file
 
 MAX_BYTES = 64 * 2**20
 MAX_ELEMENTS = 3_000_000  # some 64 MB of the shortest elements would fill gigabytes of memory
@@ -91,10 +92,7 @@ class XMLReader:
     def content(self) -> bytes:
         """Return the content of the file."""
         path = self.path
-        if not path.exists():
-            raise FileNotFoundError(f"{self.kind} {path} not found")
-        if not path.is_file():
-            raise DataError(f"{path} is a folder or device; give a file ({self.kind})")
+        check_file(path, self.kind.removesuffix(" file"))
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)  # the size on disk may change, or be none
         if len(data) > MAX_BYTES:

@@ -370,7 +370,7 @@ def test_other_files_are_refused_by_name(save, text, message):
 def test_missing_page_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"page file .* not found"):
         read_page(tmp_path / "a.xml")
-    with pytest.raises(DataError, match="folder or device"):
+    with pytest.raises(DataError, match="is a folder; give a page file"):
         read_page(tmp_path)
 
 
