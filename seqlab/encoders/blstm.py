@@ -9,8 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
 
-# Up to so many lines bfloat16 is slower than float32 on a CPU: a training step of 2 x 192 takes 1.3 times as long for two,
-# 1.1 for three, as long or less for four (scripts/bench/encoder.py --lines 2 --hidden-size 192 --num-layers 2
+# Up to so many lines bfloat16 is slower than float32 on a CPU: a training step of 2 x 192 takes 1.3 times as long for
+# two, 1.1 for three, as long or less for four (scripts/bench/encoder.py --lines 2 --hidden-size 192 --num-layers 2
 # --input-size 128 --frames 165, and --lines 3, 4).
 SMALL = 3
 PIECE = 16384  # frames, times lines, per piece when no gradient is needed
