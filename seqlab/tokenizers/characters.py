@@ -18,7 +18,13 @@ class Characters:
         alphabet: characters in label order, 1 first; null takes those of the training text (see ``fit``).
         normalization: Unicode form of text and alphabet.
         case: what happens to letters: "keep", "lower" or "upper".
+
+    Attributes:
+        symbols: text of each label, blank first.
+        starts: labels that begin a word without a space before them; no character does, see SentencePieces.
     """
+
+    starts: frozenset[int] = frozenset()
 
     def __init__(
         self,
