@@ -1,5 +1,7 @@
 """Best-path decoding (Graves et al. 2006, section 3.2)."""
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
@@ -10,7 +12,13 @@ class Greedy:
     """Take the likeliest symbol of every frame, merge repeats, remove blanks.
 
     The score is the best path's log-probability; a symbol's confidence is its largest probability in its span.
+
+    Args:
+        tokenizer: labels to text, given to every decoder; the best path needs none.
     """
+
+    def __init__(self, tokenizer: Any = None) -> None:
+        self.tokenizer = tokenizer
 
     def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
         """Decode a batch.

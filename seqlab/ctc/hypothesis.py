@@ -27,10 +27,12 @@ class Hypothesis:
     Attributes:
         spans: its symbols in order.
         score: natural logarithm of its probability, as the decoder sees it.
+        alternatives: other readings, best first, without alternatives of their own; empty if the decoder keeps one.
     """
 
     spans: list[Span] = field(default_factory=list)
     score: float = 0.0
+    alternatives: list["Hypothesis"] = field(default_factory=list)
 
     @property
     def labels(self) -> list[int]:
