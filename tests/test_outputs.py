@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from seqlab.files import atomic_write, write_lines
-from seqlab.outputs import Transcript, Word, json_lines, trn, txt
+from seqlab.outputs import Alternative, Transcript, Word, json_lines, trn, txt
 
 
 def test_file_appears_whole(tmp_path):
@@ -86,6 +86,16 @@ def test_json_lines_hold_everything_and_only_json(tmp_path):
         ],
     }
     assert json.loads(raw[1])["words"] == []
+
+
+def test_alternatives_stand_only_where_there_are_some():
+    word = Word("two", 0.5, 0.9, 0.8, [Alternative("too", 0.2), Alternative("", 0.1)])
+    transcript = Transcript("one two", [Word("one", 0.1, 0.4, 0.9), word], alternatives=[Alternative("one too", 0.2)])
+    row = json_lines.to_row(transcript)
+    assert row["alternatives"] == [{"text": "one too", "confidence": 0.2}]
+    assert row["words"][1]["alternatives"] == [{"text": "too", "confidence": 0.2}, {"text": "", "confidence": 0.1}]
+    assert "alternatives" not in row["words"][0]
+    assert "alternatives" not in json_lines.to_row(Transcript("one"))
 
 
 def test_plain_takes_numpy_paths_and_sets(tmp_path):

@@ -1,11 +1,18 @@
 """JSON lines, the native format: one JSON object per transcript.
 
     {"id": "a-1", "source": "a-1.flac", "text": "one two", "duration": 1.5, "confidence": 0.93,
-     "unit": "s", "words": [{"text": "one", "start": 0.21, "end": 0.48, "confidence": 0.95}, ...],
-     "characters": [{"text": "o", "start": 0.21, "end": 0.24, "confidence": 0.97}, ...]}
+     "unit": "s", "words": [{"text": "one", "start": 0.21, "end": 0.48, "confidence": 0.95,
+                             "alternatives": [{"text": "on", "confidence": 0.04}]}, ...],
+     "characters": [{"text": "o", "start": 0.21, "end": 0.24, "confidence": 0.97}, ...],
+     "alternatives": [{"text": "on two", "confidence": 0.04}, ...]}
 
 Times are seconds from the start of the recording; for images they are pixels ("unit": "px"), for ink points, for arrays
-frames. What is unknown is null.
+frames. What is unknown is null. Confidences of the line, its words and characters are the probability that they are
+right, calibrated where `seqlab tune` has been run.
+
+alternatives are other readings, likeliest first: of the line, and of single words (an empty text stands for no word, a
+text may be several). They stand there only where the decoder keeps several readings and these differ. Their confidence
+is their share of the probability of the readings kept, which is surer than it should be: use it to rank them.
 """
 
 import json
@@ -18,7 +25,7 @@ from typing import Any
 from seqlab.files import write_lines
 from seqlab.outputs.transcript import Transcript
 
-_KEYS = ("id", "source", "text", "duration", "confidence", "unit", "words", "characters")
+_KEYS = ("id", "source", "text", "duration", "confidence", "unit", "words", "characters", "alternatives")
 
 
 def plain(value: Any) -> Any:
@@ -47,7 +54,10 @@ def dumps(value: Any, indent: int | None = None) -> str:
 def to_row(transcript: Transcript) -> dict[str, Any]:
     """Return a transcript as a plain dict, in the order of the format."""
     row = asdict(transcript)
-    return {key: row[key] for key in _KEYS}
+    for part in (row, *row["words"], *row["characters"]):
+        if not part["alternatives"]:
+            del part["alternatives"]
+    return {key: row[key] for key in _KEYS if key in row}
 
 
 def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:

@@ -129,11 +129,13 @@ def draw(panel: Panel, curves: dict[str, Points]) -> str:
         level = f"{y_of(tick):.1f}"
         ends = {"x1": str(LEFT), "x2": str(WIDTH - RIGHT), "y1": level, "y2": level}
         ElementTree.SubElement(svg, "line", {"class": "grid"} | ends)
-        _text(svg, LEFT - 5, y_of(tick) + 4, "end", _label(tick, panel.percent))
+        add_text(svg, LEFT - 5, y_of(tick) + 4, "end", _label(tick, panel.percent))
     for tick in x_ticks:
         if x_low <= tick <= x_high:
-            _text(svg, x_of(tick), HEIGHT - BOTTOM + 15, "middle", _short(tick))
-    _text(svg, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle", "step" + (", logarithmic scale upwards" * logarithmic))
+            add_text(svg, x_of(tick), HEIGHT - BOTTOM + 15, "middle", short(tick))
+    add_text(
+        svg, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "middle", "step" + (", logarithmic scale upwards" * logarithmic)
+    )
     for number, points in enumerate(curves.values(), 1):
         spots = [(x_of(step), y_of(value)) for step, value in _thinned(points)]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
@@ -144,7 +146,8 @@ def draw(panel: Panel, curves: dict[str, Points]) -> str:
     return ElementTree.tostring(svg, encoding="unicode")
 
 
-def _text(svg: ElementTree.Element, x: float, y: float, anchor: str, text: str) -> None:
+def add_text(svg: ElementTree.Element, x: float, y: float, anchor: str, text: str) -> None:
+    """Write text into a drawing; the anchor is "start", "middle" or "end"."""
     ElementTree.SubElement(svg, "text", {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor}).text = text
 
 
@@ -185,10 +188,11 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _label(value: float, percent: bool) -> str:
-    return f"{100 * value:.3g} %" if percent else _short(value)
+    return f"{100 * value:.3g} %" if percent else short(value)
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Format a number in few signs: 12345 becomes "12.35k"."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:.4g}M"
     if abs(value) >= 1e4:

@@ -15,11 +15,15 @@ NAMES = {
 
 
 def headline(evaluation: Evaluation, score: Score) -> str:
-    """Return name, reference totals, the four rates with their intervals, and speed, a line each."""
+    """Return name, reference totals, the rates with their intervals, what confidences are worth, and speed."""
     summary = score.summary()
     lines = [f"{evaluation.name}: {described(Totals(score.lines, score.characters, score.words))} in the references"]
     width = max(map(len, NAMES.values()))
     lines += [f"{name:<{width}}  {_rate(summary[key], score, evaluation.person)}" for key, name in NAMES.items()]
+    calibration = evaluation.calibration()
+    if calibration:
+        nce = "" if calibration.nce is None else f", NCE {calibration.nce:.3f}"
+        lines.append(f"{'confidence':<{width}}  ECE {calibration.ece:.4f}{nce} over {calibration.count:,} words")
     if evaluation.seconds is not None:
         factor = evaluation.real_time_factor
         lines.append(f"{evaluation.seconds:.1f} s" + (f", real-time factor {factor:.4f}" if factor else ""))

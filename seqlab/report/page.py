@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from seqlab import __version__
 from seqlab.report.curves import Chart, draw_charts, read_metrics
+from seqlab.report.diagram import draw_reliability
 from seqlab.report.evaluation import Evaluation
 from seqlab.report.headline import NAMES
 from seqlab.report.tables import aligned_by_words, by_speaker, confusions, visible, worst_lines
@@ -35,6 +36,8 @@ def render_page(evaluation: Evaluation, score: Score) -> str:
     speakers = by_speaker(rows, score)
     summary = score.summary()
     charts, trouble = _charts(evaluation)
+    calibration = evaluation.calibration()
+    diagram = draw_reliability(calibration) if calibration else None
     by_words = aligned_by_words(score)
     words = confusions((row.reference.split(), row.hypothesis.split()) for row in rows)
     characters = confusions((row.reference.strip(), row.hypothesis.strip()) for row in rows)
@@ -56,6 +59,8 @@ def render_page(evaluation: Evaluation, score: Score) -> str:
         wrong_lines=sum(bool(line.characters.errors) for line in score.per_line),
         by_words=by_words,
         marks=MARKS,
+        diagram=diagram and (diagram.title, Markup(diagram.svg), diagram.notes),
+        calibration=calibration,
         charts=[(chart.title, Markup(chart.svg), chart.notes) for chart in charts],  # ElementTree has escaped the SVG
         trouble=trouble,
         model=flat(evaluation.model),

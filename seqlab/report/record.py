@@ -12,6 +12,16 @@
     audio_seconds         seconds of audio, or null unless every line's duration is known
     real_time_factor      seconds / audio_seconds, or null
     rules                 list of texts: how the lines were scored
+    peakiness             of the model's output: blank (share of frames), frames_per_symbol, entropy (nats per frame),
+                          sure (share of frames above 0.99); empty if it was not measured
+    calibration           of the words' confidences, or null where there are none:
+      count, correct                           recognised words, and share of them that is right (aligned with the
+                                               fewest errors; missing words have no confidence and count nowhere)
+      ece                                      expected calibration error: distance between the two means below, by the
+                                               bins' shares of the words
+      nce                                      normalised cross entropy (NIST), or null if all or no words are right
+      bins                                     ten of equal width; each has low, high, count, and confidence (mean) and
+                                               correct (share right), null where it has no words
     scores
       lines, exact_lines, words, characters    integers; words and characters are those of the references
       speakers                                 integer: known speakers or writers
@@ -22,12 +32,13 @@
     lines                 list of objects, in the order of the data:
       id, speaker, reference, hypothesis       texts; speaker (or writer) may be null
       duration_s                               seconds or null
+      word_confidences, words_correct          lists, one entry per word of the hypothesis, or null
       wer, cer                                 rates of this line
       words, words_punctuation, characters,    objects: hits, substitutions, deletions, insertions
         characters_no_spaces
 
 Of these keys, kind, speakers, wer_punctuation, words_punctuation and interval_by_speaker were added later: a file
-without them is an older one, of audio.
+without them is an older one, of audio. Added after these: peakiness, calibration, word_confidences, words_correct.
 
 Rates are fractions, 0.05 for 5 %. Never add up rates of lines; add up counts.
 """
@@ -53,10 +64,12 @@ def to_record(evaluation: Evaluation, score: Score) -> dict[str, Any]:
     """Return the content of report.json."""
     lines = [
         asdict(row)
+        | {"words_correct": row.words_correct if row.word_confidences is not None else None}
         | {"wer": line.words.rate, "cer": line.characters.rate}
         | {name: asdict(getattr(line, name)) for name in MEASURES.values()}
         for row, line in zip(evaluation.rows, score.per_line, strict=True)
     ]
+    calibration = evaluation.calibration()
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -70,6 +83,8 @@ def to_record(evaluation: Evaluation, score: Score) -> dict[str, Any]:
         "audio_seconds": evaluation.audio_seconds,
         "real_time_factor": evaluation.real_time_factor,
         "rules": [*RULES, *evaluation.rules],
+        "peakiness": evaluation.peakiness,
+        "calibration": calibration.summary() if calibration else None,
         "scores": score.summary(),
         "lines": lines,
     }

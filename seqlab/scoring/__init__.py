@@ -18,6 +18,7 @@ The rules, all of them jiwer's with its default transforms (a test compares the 
 """
 
 from seqlab.scoring.bootstrap import MIN_SPEAKERS, Interval, bootstrap_interval, paired_bootstrap, speaker_sums
+from seqlab.scoring.calibration import Reliability, matches, reliability
 from seqlab.scoring.counts import (
     Aligned,
     Counts,
@@ -40,6 +41,7 @@ __all__ = [
     "Interval",
     "LineScore",
     "Operation",
+    "Reliability",
     "Score",
     "add",
     "align",
@@ -47,7 +49,9 @@ __all__ = [
     "char_counts",
     "edits",
     "isolate_punctuation",
+    "matches",
     "paired_bootstrap",
+    "reliability",
     "score_lines",
     "speaker_sums",
     "word_counts",

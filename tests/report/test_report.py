@@ -77,6 +77,7 @@ def test_all_files_are_written_and_named(tmp_path):
         "reference": "one two three",
         "hypothesis": "one too three",
         "duration_s": 1.5,
+        "word_confidences": None,
     }
 
 

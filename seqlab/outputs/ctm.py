@@ -1,0 +1,33 @@
+"""ctm, the time-marked words of NIST's sclite: ``recording channel start duration word confidence``.
+
+    a-1 1 0.210 0.270 one 0.950
+
+Times are seconds. White space in an id becomes "_"; a confidence that is unknown is left out.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from seqlab.errors import DataError
+from seqlab.files import write_lines
+from seqlab.outputs.transcript import Transcript
+
+
+def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
+    """Yield one line per word.
+
+    Raises:
+        DataError: the unit of a transcript is not seconds.
+    """
+    for transcript in transcripts:
+        if transcript.unit != "s":
+            raise DataError(f"{transcript.source}: ctm holds times in seconds, not {transcript.unit}; use json")
+        name = "_".join((transcript.id or transcript.source or "").split()) or "unknown"
+        for word in transcript.words:
+            confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
+            yield f"{name} 1 {word.start:.3f} {word.end - word.start:.3f} {word.text}{confidence}"
+
+
+def write(path: str | os.PathLike[str], transcripts: Iterable[Transcript]) -> int:
+    """Write a ctm file, whole or not at all. Returns the number of lines."""
+    return write_lines(path, to_lines(transcripts))
