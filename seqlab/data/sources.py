@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from seqlab.data.text import TextSource
 from seqlab.errors import ConfigError, DataError
 from seqlab.frontends.image_columns import MAX_COLUMNS, TOO_WIDE
 from seqlab.manifest import Line, used_seconds
@@ -33,8 +34,8 @@ class Source(Protocol):
     """What the data asks of a source.
 
     Attributes:
-        kind: of the lines that it reads: audio, image, strokes or features.
-        unit: what `sample_rate` samples make: "s" of audio, "columns", "points", "frames".
+        kind: of the lines that it reads: audio, image, strokes or features (a language model's: text).
+        unit: what `sample_rate` samples make: "s" of audio, "columns", "points", "frames", "characters".
     """
 
     kind: Kind
@@ -241,7 +242,7 @@ class FeaturesSource(_PreparedSource):
         return array
 
 
-_SOURCES: dict[str, Any] = {s.kind: s for s in (AudioSource, ImageSource, StrokesSource, FeaturesSource)}
+_SOURCES: dict[str, Any] = {s.kind: s for s in (AudioSource, ImageSource, StrokesSource, FeaturesSource, TextSource)}
 
 
 def source_of(frontend: Any, cache_mb: int = 0) -> Source:

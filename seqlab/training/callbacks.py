@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from seqlab.base_task import Task
 from seqlab.batch import Batch
 
 
@@ -74,7 +75,7 @@ class SaveLast(Checkpoint):
 
 
 class ShowProgress(Callback):
-    """A progress bar on a terminal, plain lines elsewhere: loss, CER, blank share, speed.
+    """A progress bar on a terminal, plain lines elsewhere: loss, what the task tells of validations, speed.
 
     Args:
         frontend: tells samples per unit and frames per signal.
@@ -148,11 +149,11 @@ class ShowProgress(Callback):
             self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
         if self.bar and now - self._last_line >= 0.25:
             self._last_line = now
-            self.bar.update(self.bar_task, completed=batch_idx + 1, values=self._values(trainer))
+            self.bar.update(self.bar_task, completed=batch_idx + 1, values=self._values(trainer, pl_module))
         elif not self.bar and now - self._last_line >= self.every:
             self._last_line = now
             done = f"batch {batch_idx + 1}/{int(trainer.num_training_batches)}"
-            self._say(f"epoch {self._epoch(trainer)} {done} {self._values(trainer)}{self._left(pl_module)}")
+            self._say(f"epoch {self._epoch(trainer)} {done} {self._values(trainer, pl_module)}{self._left(pl_module)}")
 
     def _left(self, module: LightningModule) -> str:
         done = getattr(module, "progress", 0.0)
@@ -161,11 +162,9 @@ class ShowProgress(Callback):
         left = (time.monotonic() - self._begun) * (1 - done) / done
         return f" left {timedelta(seconds=round(max(left, 0)))}"
 
-    def _values(self, trainer: Trainer) -> str:
-        metrics = trainer.callback_metrics
-        text = f"loss {self._loss:.3f}"
-        if "val/cer" in metrics:
-            text += f" CER {100 * float(metrics['val/cer']):.2f}% blank {100 * float(metrics['val/blank']):.0f}%"
+    def _values(self, trainer: Trainer, module: LightningModule) -> str:
+        told = cast(Task, module).told({k: float(v) for k, v in trainer.callback_metrics.items()}, short=True)
+        text = f"loss {self._loss:.3f}" + (f" {told}" if told else "")
         return text + f" {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f}{self.unit}"
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -178,12 +177,8 @@ class ShowProgress(Callback):
         self.units += self._epoch_units
         self.train_s += self._epoch_train_s
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        text = f"epoch {self._epoch(trainer)} loss {self._loss:.3f}"
-        if "val/cer" in metrics:
-            text += (
-                f" | val loss {metrics['val/loss']:.3f} CER {100 * metrics['val/cer']:.2f}%"
-                f" WER {100 * metrics['val/wer']:.2f}% blank {100 * metrics['val/blank']:.0f}%"
-            )
+        told = cast(Task, pl_module).told(metrics)
+        text = f"epoch {self._epoch(trainer)} loss {self._loss:.3f}" + (f" | {told}" if told else "")
         text += f" | {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f}{self.unit}"
         self._say(text + self._left(pl_module))
         self._last_line = time.monotonic()

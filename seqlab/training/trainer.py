@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from seqlab.base_task import LOG_EVERY, Task
 from seqlab.data.datamodule import DataModule
-from seqlab.task import LOG_EVERY, CTCTask
 from seqlab.training.callbacks import SaveLast, ShowProgress, WholeCheckpoints
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Training:
         gradient_clip: largest gradient norm, or null.
         accumulate: batches per optimiser step.
         ema: decay of averaged weights, or null.
-        early_stopping: validations without a better val/cer before training stops, or null.
+        early_stopping: validations without a better val/cer (val/perplexity) before training stops, or null.
         validate_every: epochs between validations.
         max_bad_steps: steps skipped for a non-finite loss before the run stops.
         checkpoint_minutes: longest time between two last checkpoints.
@@ -126,7 +126,7 @@ class Training:
         """The checkpoint that a run is resumed from."""
         return self.checkpoints / "last.ckpt"
 
-    def fit(self, task: CTCTask, data: DataModule, loggers: Sequence[Any], resume: Path | None) -> Trainer:
+    def fit(self, task: Task, data: DataModule, loggers: Sequence[Any], resume: Path | None) -> Trainer:
         """Train; returns the trainer when the run is over.
 
         Args:
@@ -137,19 +137,19 @@ class Training:
         """
         best = ModelCheckpoint(
             self.checkpoints,
-            filename="best-epoch{epoch:03d}-cer{val/cer:.4f}",
-            monitor="val/cer",
+            filename=f"best-epoch{{epoch:03d}}-{task.monitor.rpartition('/')[2]}{{{task.monitor}:.4f}}",
+            monitor=task.monitor,
             mode="min",
             save_top_k=self.keep_best,
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
-        show = ShowProgress(task.model.frontend, data.train_set.source.unit)
+        show = ShowProgress(data.frontend, data.train_set.source.unit)
         callbacks: list[Callback] = [show, best, SaveLast(self.last, self.checkpoint_minutes)]
         if self.ema:
             callbacks.append(WeightAveraging(avg_fn=moving_average(self.ema)))
         if self.early_stopping:
-            callbacks.append(EarlyStopping("val/cer", patience=self.early_stopping, mode="min"))
+            callbacks.append(EarlyStopping(task.monitor, patience=self.early_stopping, mode="min"))
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", module="lightning.*")
@@ -161,7 +161,7 @@ class Training:
             max_epochs=self.max_epochs if self.max_epochs else -1,
             max_steps=self.max_steps or -1,
             accumulate_grad_batches=self.accumulate,
-            gradient_clip_val=None,  # CTCTask clips, so that a bad step can be dropped
+            gradient_clip_val=None,  # the task clips, so that a bad step can be dropped
             check_val_every_n_epoch=min(self.validate_every, self.max_epochs or self.validate_every),
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,

@@ -1,14 +1,9 @@
 """seqlab train: check, read, examine, train."""
 
-import hashlib
 import json
 import os
-import platform
 import shlex
-import shutil
-import subprocess
 import time
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +12,7 @@ from rich.console import Console
 from torch import nn
 
 import seqlab
+from seqlab.checkpoints import find_checkpoint
 from seqlab.config import Config, build, load_yaml, resolve_target, save_yaml
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sampler import cut_batches
@@ -27,21 +23,22 @@ from seqlab.errors import ConfigError, DataError
 from seqlab.finetune import NETWORK, carry_weights, load_start, start_alphabet
 from seqlab.manifest import Line, read_manifests
 from seqlab.model import CTCModel, build_on_meta, freeze
-from seqlab.recognizer import find_checkpoint
+from seqlab.verbs.run_folder import clear, commit, open_run, record
+from seqlab.verbs.train_lm import train_lm
 
-# What may not change when a run is resumed: the network, its output and the optimiser, whose state is restored.
-FIXED_ON_RESUME = ("init", "tokenizer", "frontend", "normalize", "stem", "encoder", "optimizer")
 LISTENED = 2000  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
 NORMALIZED = 1000  # lines that global normalisation is measured on
 
 
 def train(config: Config, run_dir: Path, console: Console) -> Path:
-    """Train as configured; returns the best checkpoint.
+    """Train as configured, a recogniser or a language model; returns the best checkpoint.
 
     Raises:
         ConfigError: a setting is wrong or the run folder is taken.
         DataError: too many training lines are faulty.
     """
+    if config.get("lm"):
+        return train_lm(config, run_dir, console)
     from seqlab.training.trainer import Training, is_first_process  # Lightning takes seconds to import
 
     first = is_first_process()
@@ -55,12 +52,12 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         else:
             start = load_start(config)
     tokenizer = build(config["tokenizer"], "tokenizer")
-    for node in ("loss", "decoder", "schedule"):  # what the task builds later refuses its values here
+    for node in ("loss", "schedule"):  # what the task builds later refuses its values here
         build(config[node], node)
     freeze(build_on_meta(config), config["init"]["freeze"])
     training: Training = build(config["training"], "training", run_dir=str(run_dir))
     build(config["optimizer"], "optimizer", params=[nn.Parameter(torch.zeros(1))])
-    resume = _open_run(config, run_dir, training.last, console, first)
+    resume = open_run(config, run_dir, training.last, console, first)
     training.set_threads()
 
     for split in ("train", "dev", "test", "rejoin_from"):
@@ -93,6 +90,7 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
             tokenizer = build(config["tokenizer"], "tokenizer")
         tokenizer.fit(texts)
     config["tokenizer"] |= tokenizer.state()
+    build(config["decoder"], "decoder", tokenizer=tokenizer)
     diagnosis = _examine(config, run_dir, splits, pool, tokenizer, console, first)
 
     if rejoin:
@@ -124,9 +122,9 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     loggers = [build(node, "logger", save_dir=str(run_dir)) for node in config["logger"].values()]
     if first:  # only now is it sure that the new run can begin
         if not resume:
-            _clear(run_dir, training.last.parent)
+            clear(run_dir, training.last.parent)
         save_yaml(config, run_dir / "config.yaml")
-        _record(config, run_dir)
+        record(config, run_dir)
     begun = time.process_time()
     trainer = training.fit(task, data, loggers, resume)
     best = find_checkpoint(run_dir)
@@ -142,28 +140,6 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     return best
 
 
-def _open_run(config: Config, run_dir: Path, last: Path, console: Console, first: bool) -> Path | None:
-    """Decide whether the run folder is new, continued or replaced; returns the checkpoint to go on from."""
-    taken = last.parent.is_dir() and any(last.parent.glob("*.ckpt"))
-    if config["resume"]:
-        if not taken or not last.exists():
-            console.print(f"resume: {run_dir} has no checkpoint yet, training starts from the beginning")
-            return None
-        saved = load_yaml(run_dir / "config.yaml")
-        changed = [k for k in FIXED_ON_RESUME if k in saved and not _same(saved[k], config[k])]
-        if changed:
-            rows = "\n".join(f"  {k}: was {saved[k]}, is {config[k]}" for k in changed)
-            raise ConfigError(f"resume: {run_dir} was trained with other settings:\n{rows}\nuse another run_dir")
-        _check_left(last, config)
-        return last
-    if taken and not config["overwrite"]:
-        raise ConfigError(
-            f"{run_dir} already holds a run; resume=true continues it, run_dir=... starts another beside it, "
-            "overwrite=true replaces it"
-        )
-    return None
-
-
 def _check_augment(augment: Config, kind: str) -> None:
     """Refuse augmentation of another kind of signal than the frontend takes."""
     nodes = {f"signal.{name}": node for name, node in (augment["signal"] or {}).items()}
@@ -176,23 +152,6 @@ def _check_augment(augment: Config, kind: str) -> None:
             raise ConfigError(f"{what}; use augment={fits}")
 
 
-def _check_left(last: Path, config: Config) -> None:
-    """Refuse to resume a run that has gone beyond what it is asked for."""
-    epochs = config["training"]["max_epochs"]
-    done = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["epoch"]
-    if epochs is not None and not config["training"]["budget_minutes"] and done >= epochs:
-        raise ConfigError(f"resume: {last} is in epoch {done + 1} already; training.max_epochs={epochs} leaves none")
-
-
-def _clear(run_dir: Path, checkpoints: Path) -> None:
-    """Remove what an earlier run left, when it is to be replaced."""
-    for path in (checkpoints, run_dir / "metrics.csv", run_dir / "tensorboard"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _check_pool(train: list[Line], pool: list[Line], console: Console) -> None:
     """Name speakers of training lines that have no single recordings to join from."""
     without = sorted({str(line.speaker) for line in train} - {str(line.speaker) for line in pool})
@@ -200,11 +159,6 @@ def _check_pool(train: list[Line], pool: list[Line], console: Console) -> None:
         raise ConfigError(f"corpus.rejoin_from holds no recording of any speaker in train ({', '.join(without[:5])})")
     if without:
         console.print(f"no recordings to join from, lines stay as they are: speakers {', '.join(without)}")
-
-
-def _same(saved: Config, now: Config) -> bool:
-    """Compare two nodes; an alphabet that is not given now was taken from the data then."""
-    return {**saved, "alphabet": None} == {**now, "alphabet": None} if "alphabet" in saved else saved == now
 
 
 def _examine(
@@ -239,34 +193,6 @@ def _examine(
     return diagnosis
 
 
-def _record(config: Config, run_dir: Path) -> None:
-    """Write down what the run was made with: versions, commit, hashes of the manifests."""
-    names = ("torch", "torchaudio", "lightning", "hydra-core", "numpy", "soundfile", "soxr", "jiwer")
-    manifests = [p for split in ("train", "dev", "rejoin_from") for p in config["corpus"].get(split) or []]
-    record = {
-        "seqlab": seqlab.__version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "packages": {name: package_version(name) for name in names},
-        "manifests": {p: hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in manifests},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-    (run_dir / "environment.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that seqlab runs from, or None."""
-    folder = Path(seqlab.__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
-
-
 def _say_hello(
     config: Config,
     run_dir: Path,
@@ -282,7 +208,7 @@ def _say_hello(
     step = f"{1000 * model.frame_shift:.0f} ms" if unit == "s" else f"{model.frame_shift:g} {unit}"
     weights = sum(p.numel() for p in model.parameters())
     console.print(
-        f"seqlab {seqlab.__version__} ({_commit() or 'no commit'}), seed {config['seed']}, "
+        f"seqlab {seqlab.__version__} ({commit() or 'no commit'}), seed {config['seed']}, "
         f"{weights / 1e6:.2f} M parameters, {model.head.out_features} symbols\n{sizes}\n"
         f"an output frame every {step}, batches of {config['data']['batch_frames']} frames\n"
         f"configuration: {run_dir / 'config.yaml'}",
