@@ -10,6 +10,13 @@ if [ ! -e "$folder/train.jsonl" ]; then
     echo "no manifests in $folder; give the corpus: TESTAMENTS=folder $0" >&2
     exit 2
 fi
+if [ "$experiment" = testaments_long ]; then # it goes on from the model of the first twenty minutes
+    base=${BASE:-runs/testaments}
+    if [ ! -e "$base/checkpoints/last.ckpt" ]; then seqlab train experiment=testaments run_dir="$base"; fi
+    set -- init.model="$base" "$@"
+fi
 if [ -e "$run/checkpoints/last.ckpt" ]; then set -- resume=true "$@"; fi
 seqlab train experiment="$experiment" run_dir="$run" "$@"
+seqlab evaluate model="$run" decoder=greedy out="$run/evaluate/greedy"
+seqlab tune "$run"
 seqlab evaluate model="$run"
