@@ -21,6 +21,9 @@ seqlab: train speech and handwriting recognisers with recurrent networks and CTC
   seqlab evaluate model=RUN          error rates and an HTML report          (KEY=VALUE settings)
   seqlab transcribe RUN FILE...      recordings, line images, ink to text     (files, --options)
   seqlab transcribe RUN PAGES -f pages -d OUT    PAGE, ALTO and hOCR files with their text filled in
+  seqlab align RUN FILE TEXT         times of the words of a known text      (files, --options)
+  seqlab tune RUN                    choose beam search and language model on dev  (files, --options)
+  seqlab lm build TEXT -o MODEL      n-gram language models: build, convert, score  (files, --options)
   seqlab compare REPORT REPORT       reports of evaluate side by side         (files)
   seqlab completion bash             tab completion: eval "$(seqlab completion bash)"
 
@@ -46,7 +49,7 @@ Exit status: 0 done, 1 some files failed (each is named), 2 wrong input (the mes
 
 COMPLETION = r"""
 _seqlab() {
-    local verbs="prepare doctor train evaluate transcribe compare completion"
+    local verbs="prepare doctor train evaluate transcribe align tune lm compare completion"
     local word="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word"))
@@ -70,7 +73,16 @@ _seqlab() {
         transcribe)
             COMPREPLY=($(compgen -f -W "--format --output --output-dir --images --threads --device" -- "$word"))
             ;;
+        align)
+            COMPREPLY=($(compgen -f -W "--text --format --output --output-dir --fit --plain --peakiness" -- "$word"))
+            ;;
         doctor) COMPREPLY=($(compgen -f -W "--model --override --output" -- "$word")) ;;
+        tune)
+            COMPREPLY=($(compgen -f -W "--lm --order --neural --neural-mode --dev --metric --beam" -- "$word"))
+            ;;
+        lm)
+            COMPREPLY=($(compgen -f -W "build convert score --order --unit --prune --case --output" -- "$word"))
+            ;;
         compare) COMPREPLY=($(compgen -f -- "$word")) ;;
         completion) COMPREPLY=($(compgen -W "bash" -- "$word")) ;;
     esac
@@ -117,7 +129,7 @@ def _transcribe(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "-f",
         "--format",
-        choices=["txt", "json", "pages"],
+        choices=["txt", "json", "textgrid", "ctm", "pages"],
         default="txt",
         help="json has times or places of words and characters; pages: FILEs are PAGE XML, ALTO or hOCR files, of "
         "which copies with the text filled in are written to --output-dir (default txt)",
@@ -127,6 +139,15 @@ def _transcribe(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("-d", "--output-dir", metavar="DIR", help="write one file per recording into this folder")
     parser.add_argument("--images", metavar="DIR", help="with -f pages: where page images lie, if not beside the files")
+    parser.add_argument(
+        "-s",
+        "--override",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="how to decode, as seqlab evaluate takes it: -s decoder=beam -s decoder.hotwords=names.txt "
+        "(default: what seqlab tune chose, else greedy)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     given = parser.parse_args(arguments)
@@ -141,23 +162,29 @@ def _transcribe(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     console = Console(stderr=True, emoji=False)
-    if given.format == "pages":
-        import torch
+    decoder = None
+    if given.override:
+        from seqlab.config import compose
 
-        from seqlab.recognizer import Recognizer
+        if wrong := [o for o in given.override if not o.startswith("decoder")]:
+            parser.error(f"-s takes decoder=... and decoder.KEY=..., not {wrong[0]}")
+        decoder = compose("evaluate", [*given.override, "model=none"]).get("decoder")
+    import torch
+
+    from seqlab.recognizer import Recognizer
+
+    torch.set_num_threads(given.threads)
+    recognizer = Recognizer.load(given.model, given.device, decoder)
+    if given.format == "pages":
         from seqlab.verbs.transcribe_pages import transcribe_pages
 
-        torch.set_num_threads(given.threads)
-        recognizer = Recognizer.load(given.model, given.device)
         if recognizer.kind != "image":
             raise UserError(f"{given.model} reads {recognizer.kind}; pages need a model of line images")
         failed = transcribe_pages(recognizer, given.files, given.output_dir, console, given.images)
     else:
         from seqlab.verbs.transcribe import transcribe
 
-        failed = transcribe(
-            given.model, given.files, console, given.format, given.output, given.output_dir, given.threads, given.device
-        )
+        failed = transcribe(recognizer, given.files, console, given.format, given.output, given.output_dir)
     if failed:
         rows = "\n".join(f"  {message}" for message in failed)
         console.print(f"{len(failed)} file(s) failed:\n{rows}", highlight=False, markup=False, soft_wrap=True)
@@ -193,6 +220,63 @@ def _doctor(arguments: Sequence[str]) -> int:
     return 1 if diagnosis.count("error") else 0
 
 
+def _tune(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "seqlab tune",
+        description="Choose how a trained model decodes: language model weight, insertion bonus and the share of the "
+        "label priors that is taken out, by the error rate of the dev part; 0 wherever nothing is gained. The choice "
+        "and the language model are kept in the run folder, and evaluate and transcribe use them from then on.",
+        epilog="examples: seqlab tune runs/peraire     seqlab tune runs/mine --lm words.ngram --metric wer",
+    )
+    parser.add_argument("model", metavar="RUN", help="run folder")
+    parser.add_argument(
+        "--lm",
+        metavar="FILE",
+        help="language model, .arpa or .ngram; none: without (default: characters of the train part)",
+    )
+    parser.add_argument("--order", type=int, default=6, help="of the model that is built (default %(default)s)")
+    parser.add_argument("--dev", metavar="MANIFEST", help="lines to choose on (default: the model's own dev part)")
+    parser.add_argument("--metric", choices=["cer", "wer"], default="cer", help="what to lower (default %(default)s)")
+    parser.add_argument("--beam", type=int, default=32, help="width of the search (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default %(default)s)")
+    told = "run folder of a neural language model (seqlab train experiment=char_lm), its weight is chosen too"
+    parser.add_argument("--neural", metavar="RUN", help=told)
+    modes = {"choices": ["fusion", "rescore"], "default": "fusion"}
+    told = "score each symbol of the search by it, or only rank the best readings anew (default %(default)s)"
+    parser.add_argument("--neural-mode", help=told, **modes)  # type: ignore[arg-type]
+    given = parser.parse_args(arguments)
+    for name in ("order", "beam", "threads"):
+        if getattr(given, name) < 1:
+            parser.error(f"--{name} must be 1 or more")
+    from seqlab.verbs.tune import tune
+
+    tune(
+        given.model,
+        _console(),
+        lm=given.lm,
+        order=given.order,
+        dev=given.dev,
+        metric=given.metric,
+        beam=given.beam,
+        threads=given.threads,
+        neural=given.neural,
+        neural_mode=given.neural_mode,
+    )
+    return 0
+
+
+def _align(arguments: Sequence[str]) -> int:
+    from seqlab.verbs.align import align
+
+    return align(arguments)
+
+
+def _lm(arguments: Sequence[str]) -> int:
+    from seqlab.verbs.lm import lm
+
+    return lm(arguments)
+
+
 def _compare(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "seqlab compare",
@@ -219,7 +303,10 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": lambda arguments: _hydra("train", arguments),
     "evaluate": lambda arguments: _hydra("evaluate", arguments),
     "transcribe": _transcribe,
+    "align": _align,
     "doctor": _doctor,
+    "tune": _tune,
+    "lm": _lm,
     "compare": _compare,
     "completion": _completion,
 }

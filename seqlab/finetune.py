@@ -10,6 +10,7 @@ from seqlab.config import Config
 from seqlab.errors import ConfigError
 from seqlab.model import CTCModel
 from seqlab.recognizer import Recognizer
+from seqlab.tokenizers.characters import Characters
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +55,20 @@ def load_start(config: Config) -> Recognizer:
     return start
 
 
-def start_alphabet(kind: str, start: Recognizer, tokenizer: Any, texts: Iterable[str]) -> list[str]:
-    """Return the symbols, without blank, that training starts with.
+def start_alphabet(kind: str, start: Recognizer, tokenizer: Any, texts: Iterable[str]) -> list[str] | str | None:
+    """Return the alphabet that training starts with: characters, the model's pieces, or None for one of its own.
 
     Args:
         kind: "grow": the model's and those of the texts that it lacks; "keep": the model's; "replace": those of the
-            texts, some of them perhaps the model's.
+            texts, some of them perhaps the model's. Pieces hang together: they cannot grow, and are kept or replaced.
         start: the model.
         tokenizer: normalises the texts.
         texts: the training texts.
     """
-    old = list(start.tokenizer.symbols[1:])
+    theirs = start.tokenizer
+    if not (isinstance(tokenizer, Characters) and isinstance(theirs, Characters)):
+        return theirs.state()["alphabet"] if type(tokenizer) is type(theirs) and kind != "replace" else None
+    old = list(theirs.symbols[1:])
     if kind == "keep":
         return old
     seen = sorted({c for text in texts for c in tokenizer.normalize(text)})

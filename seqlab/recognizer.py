@@ -5,7 +5,6 @@ recognizer = Recognizer.load("runs/spoken_digits")
 print(recognizer.transcribe("a.wav").text)
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,34 +14,17 @@ import numpy as np
 import torch
 
 from seqlab.batch import pad
+from seqlab.checkpoints import find_checkpoint
 from seqlab.config import Config, build
-from seqlab.ctc.hypothesis import Hypothesis
+from seqlab.ctc.alternatives import readings, word_readings
+from seqlab.ctc.confidence import Confidence, word_ranges
+from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.data.sources import source_of
+from seqlab.decoding import stored
 from seqlab.errors import ConfigError, DataError
 from seqlab.media import read_audio, read_image
 from seqlab.model import CTCModel
-from seqlab.outputs.transcript import Transcript, Word
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """Return the checkpoint of a run folder (its best, else its last), or the path itself when it is a file.
-
-    Raises:
-        FileNotFoundError: there is no such path.
-        DataError: the folder holds no checkpoint.
-    """
-    path = Path(path)
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise FileNotFoundError(f"model {path} not found; give a run folder or a checkpoint (.ckpt)")
-    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    best = sorted(folder.glob("best-*.ckpt"), key=_cer_in_name)
-    if best:
-        return best[0]
-    if (folder / "last.ckpt").is_file():
-        return folder / "last.ckpt"
-    raise DataError(f"{path} holds no checkpoint; a run folder has checkpoints/*.ckpt")
+from seqlab.outputs.transcript import Alternative, Transcript, Word
 
 
 @dataclass(slots=True)
@@ -63,12 +45,10 @@ class Signal:
     unit: str = "s"
     offset: float = 0.0
 
-
-def _cer_in_name(path: Path) -> tuple[float, str]:
-    try:
-        return float(path.stem.rpartition("cer")[2]), path.name
-    except ValueError:
-        return math.inf, path.name
+    @property
+    def extent(self) -> float:
+        """Length of the source in its unit."""
+        return self.length if self.length is not None else len(self.samples) * self.step
 
 
 class Recognizer:
@@ -80,19 +60,37 @@ class Recognizer:
         decoder: log-probabilities to hypotheses.
         config: the configuration that it was trained with.
         name: where it came from.
+        calibration: of the decoder's confidences, from ``seqlab tune``; None leaves them raw.
     """
 
-    def __init__(self, model: CTCModel, tokenizer: Any, decoder: Any, config: Config, name: str = "") -> None:
+    def __init__(
+        self,
+        model: CTCModel,
+        tokenizer: Any,
+        decoder: Any,
+        config: Config,
+        name: str = "",
+        calibration: Config | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.decoder = decoder
         self.config = config
         self.name = name
+        self.confidence = Confidence(tokenizer.space, calibration, tokenizer.starts)
         self.source = source_of(model.frontend)
 
     @classmethod
-    def load(cls, path: str | Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> "Recognizer":
+    def load(
+        cls, path: str | Path, device: Literal["auto", "cpu", "cuda"] = "auto", decoder: Config | None = None
+    ) -> "Recognizer":
         """Load a run folder or a checkpoint; nothing in the file is executed.
+
+        Args:
+            path: run folder or checkpoint.
+            device: auto takes CUDA where there is one.
+            decoder: node of a decoder, such as ``{"_target_": "seqlab.ctc.beam.Beam", "beam": 32}``; not given, it is
+                what ``seqlab tune`` chose for the model, with its calibration, else what it was trained with.
 
         Raises:
             FileNotFoundError: there is no such path.
@@ -111,15 +109,23 @@ class Recognizer:
                 model = CTCModel(config, len(tokenizer.symbols))
             model.load_state_dict(weights, assign=True)
             model = model.float()
-            decoder = build(config["decoder"], "decoder")
+            own = build(config["decoder"], "decoder", tokenizer=tokenizer)
         except OSError:
             raise
         except Exception as error:  # whatever a damaged or hostile file leads to
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             if "weights_only" in str(error):  # torch's advice would be to run the code in it
                 reason = "it is no plain file of weights"
+            if reason == "'frontend'":  # only language models have none
+                what = "is a language model, no recogniser; it goes with one by seqlab tune RUN --neural"
+                raise DataError(f"{file} {what}") from None
             raise DataError(f"{file} is no checkpoint of seqlab, or of another version: {reason}") from None
-        return cls(model.eval().to(where), tokenizer, decoder, config, str(file))
+        kept: Config = stored(path) if decoder is None else {}  # its calibration is that of its decoder
+        decoder = decoder or kept.get("decoder")
+        if decoder is not None:
+            config["decoder"] = decoder
+            own = build(decoder, "decoder", tokenizer=tokenizer)
+        return cls(model.eval().to(where), tokenizer, own, config, str(file), kept.get("calibration"))
 
     @overload
     def transcribe(self, source: str | Path | np.ndarray, sample_rate: int | None = None) -> Transcript: ...
@@ -209,9 +215,12 @@ class Recognizer:
         return audio
 
     @torch.inference_mode()
-    def hypotheses(self, signals: Sequence[np.ndarray]) -> list[Hypothesis]:
-        """Decode signals (S, ...) in the model's form as one batch; those too short give an empty answer."""
-        answer = [Hypothesis() for _ in signals]
+    def emissions(self, signals: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """Return the log-probabilities (T, V) of signals (S, ...) in the model's form, run as one batch.
+
+        Those too short for one frame give T = 0.
+        """
+        answer = [torch.zeros(0, len(self.tokenizer.symbols)) for _ in signals]
         sizes = torch.tensor([len(s) for s in signals])
         long = [i for i, n in enumerate(self.model.num_frames(sizes).tolist()) if n > 0]
         if not long:
@@ -219,8 +228,21 @@ class Recognizer:
         device = self.model.head.weight.device
         signal, lengths = pad([torch.from_numpy(np.ascontiguousarray(signals[i])) for i in long])
         log_probs, frames = self.model(signal.to(device), lengths.to(device))
-        for i, hypothesis in zip(long, self.decoder(log_probs, frames), strict=True):
-            answer[i] = hypothesis
+        for i, line, length in zip(long, log_probs.cpu(), frames.tolist(), strict=True):
+            answer[i] = line[:length]
+        return answer
+
+    def hypotheses(self, signals: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """Decode signals (S, ...) in the model's form as one batch; those too short give an empty answer."""
+        return self.decode(self.emissions(signals))
+
+    def decode(self, emissions: Sequence[torch.Tensor]) -> list[Hypothesis]:
+        """Decode log-probabilities (T, V) as one batch; no frames give an empty answer."""
+        answer = [Hypothesis() for _ in emissions]
+        long = [i for i, line in enumerate(emissions) if len(line)]
+        if long:
+            for i, hypothesis in zip(long, self.decoder(*pad([emissions[i] for i in long])), strict=True):
+                answer[i] = hypothesis
         return answer
 
     def transcribe_signals(self, signals: Sequence[Signal], names: Iterable[str] = ()) -> list[Transcript]:
@@ -229,32 +251,38 @@ class Recognizer:
         rows = zip(self.hypotheses([signal.samples for signal in signals]), signals, names, strict=True)
         return [self._transcript(hypothesis, signal, name) for hypothesis, signal, name in rows]
 
+    def place(self, text: str, start: float, end: float, confidence: float, signal: Signal) -> Word:
+        """Return a word or symbol that lies in the output frames [start, end), placed in the source."""
+        scale = self.model.frame_shift * self.model.sample_rate * signal.step
+        places = sorted((start * scale + signal.offset, end * scale + signal.offset))
+        first, last = (round(min(max(p, 0.0), signal.extent), 3) for p in places)
+        return Word(text, first, last, round(confidence, 4))
+
     def _transcript(self, hypothesis: Hypothesis, signal: Signal, source: str) -> Transcript:
-        samples_per_frame = self.model.frame_shift * self.model.sample_rate
-        scale = samples_per_frame * signal.step
-        length = signal.length if signal.length is not None else len(signal.samples) * signal.step
+        def place(text: str, spans: Sequence[Span], confidence: float) -> Word:
+            return self.place(text, spans[0].start, spans[-1].end, confidence, signal)
 
-        def place(text: str, spans: Sequence[Any]) -> Word:
-            confidence = math.exp(sum(math.log(max(s.confidence, 1e-12)) for s in spans) / len(spans))
-            places = sorted((spans[0].start * scale + signal.offset, spans[-1].end * scale + signal.offset))
-            start, end = (round(min(max(p, 0.0), length), 3) for p in places)
-            return Word(text, start, end, round(confidence, 4))
-
-        spans = hypothesis.spans
-        words: list[Word] = []
-        letters: list[Any] = []
-        for span in [*spans, None]:
-            if span is not None and span.label != self.tokenizer.space:
-                letters.append(span)
-            elif letters:
-                words.append(place(self.tokenizer.decode([s.label for s in letters]), letters))
-                letters = []
+        spans, sure, decode = hypothesis.spans, self.confidence, self.tokenizer.decode
+        groups = [spans[r.start : r.stop] for r in word_ranges(spans, self.tokenizer.space, self.tokenizer.starts)]
+        words = [
+            place(decode([s.label for s in group]), group, confidence)
+            for group, confidence in zip(groups, sure.words(hypothesis), strict=True)
+        ]
+        words = [word for word in words if word.text]  # a piece may be a word's begin alone
+        text = decode(hypothesis.labels)
+        shares = readings(hypothesis, decode)
+        for word, others in zip(words, word_readings([word.text for word in words], shares), strict=True):
+            word.alternatives = _alternatives(others)
         return Transcript(
-            text=self.tokenizer.decode(hypothesis.labels),
+            text=text,
             words=words,
-            characters=[place(self.tokenizer.symbols[span.label], [span]) for span in spans],
-            confidence=place("", spans).confidence if spans else 0.0,
-            duration=round(length, 3),
+            characters=[
+                place(self.tokenizer.symbols[span.label], [span], confidence)
+                for span, confidence in zip(spans, sure.symbols(hypothesis), strict=True)
+            ],
+            confidence=round(sure.line(hypothesis), 4),
+            alternatives=_alternatives({other: share for other, share in shares.items() if other != text}),
+            duration=round(signal.extent, 3),
             unit=signal.unit,
             source=source,
             id=Path(source).stem if source else "",
@@ -264,6 +292,11 @@ class Recognizer:
 def samples_per_second(recognizer: Recognizer) -> float:
     """Return how many samples make a second, for budgets: where there is no time, 100 columns, points or frames."""
     return recognizer.model.sample_rate if recognizer.kind == "audio" else 100.0
+
+
+def _alternatives(shares: dict[str, float]) -> list[Alternative]:
+    """Return readings whose share four decimals can show."""
+    return [Alternative(text, round(share, 4)) for text, share in shares.items() if share >= 5e-5]
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from seqlab.config import build, compose, conf_dir, resolve_target
 from seqlab.config.nodes import PROVIDED, node_faults, type_fault
 from seqlab.errors import ConfigError
 from seqlab.model import build_on_meta
+from seqlab.tokenizers.characters import Characters
 
 CONF = conf_dir()
 GROUPS = sorted(p for p in CONF.glob("*/*.yaml") if p.parent.name not in ("experiment", "debug"))
@@ -26,8 +27,9 @@ def test_every_choice_composes_and_builds(path: Path) -> None:
     config = compose("train", [f"{path.parent.name}={path.stem}"])
     assert config[path.parent.name] is not None
     build_on_meta(config)
-    for node in ("tokenizer", "loss", "decoder", "schedule"):
+    for node in ("tokenizer", "loss", "schedule"):
         assert build(config[node], node) is not None
+    assert build(config["decoder"], "decoder", tokenizer=Characters("ab ")) is not None
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)

@@ -20,11 +20,13 @@ LEVELS = {
     "config": 1,
     "scoring": 1,
     "schedules": 1,
+    "checkpoints": 1,
+    "lm": 2,
     "tokenizers": 2,
     "frontends": 2,
     "stems": 2,
     "cells": 2,
-    "ctc": 2,
+    "ctc": 3,
     "corpora": 4,
     "outputs": 2,
     "diagnosis": 2,
@@ -33,12 +35,16 @@ LEVELS = {
     "data": 3,
     "media_faults": 4,
     "model": 4,
+    "base_task": 4,
     "task": 5,
+    "lm_task": 5,
     "recognizer": 5,
     "streaming": 5,
     "export": 5,
     "report": 5,
+    "decoding": 4,
     "doctor": 5,
+    "alignment": 6,
     "finetune": 6,
     "training": 6,
     "verbs": 7,
@@ -48,7 +54,7 @@ LEVELS = {
 }
 # The base library of the base library: level 1 builds on these two.
 LOWEST = {"errors", "files"}
-LIGHTNING = {"task", "training", "data/datamodule"}
+LIGHTNING = {"base_task", "training", "data/datamodule"}
 HYDRA = {"config"}
 
 

@@ -1,6 +1,8 @@
 """Recognizer and transcribe: text, words with times, confidence, files of every kind."""
 
 import json
+import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import soundfile
 import torch
 
 import seqlab as package
+from seqlab.checkpoints import find_checkpoint
 from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.errors import DataError
-from seqlab.recognizer import Recognizer, Signal, find_checkpoint
+from seqlab.outputs import Alternative
+from seqlab.recognizer import Recognizer, Signal
 from tests.conftest import RATE, Run, tones
 
 
@@ -60,8 +64,41 @@ def test_words_from_spans(recognizer: Recognizer) -> None:
     assert [(w.text, w.start, w.end) for w in transcript.words] == [("ab", 0.02, 0.1), ("b", 0.16, 0.18)]
     assert [(c.text, c.start) for c in transcript.characters] == [("a", 0.02), ("b", 0.06), (" ", 0.12), ("b", 0.16)]
     assert (transcript.duration, transcript.unit) == (10.0, "s")
-    assert transcript.words[0].confidence == pytest.approx((0.9 * 0.4) ** 0.5, abs=1e-4)
+    assert transcript.words[0].confidence == pytest.approx(0.9 * 0.4 * 0.99, abs=1e-4)
+    assert transcript.confidence == pytest.approx(0.9 * 0.4 * 0.99 * 0.5, abs=1e-4)
     assert (transcript.id, transcript.source) == ("f", "x/f.wav")
+    assert transcript.alternatives == transcript.words[0].alternatives == []
+
+
+def test_alternatives_of_lines_and_words(recognizer: Recognizer) -> None:
+    a, b, space = (recognizer.tokenizer.symbols.index(s) for s in ("a", "b", " "))
+
+    def reading(labels: list[int], share: float) -> Hypothesis:
+        return Hypothesis([Span(k, i, i + 1, 0.9) for i, k in enumerate(labels)], math.log(share))
+
+    others = [reading([a, space, a], 0.3), reading([a, b], 0.1)]
+    best = Hypothesis(reading([a, space, b], 0.6).spans, math.log(0.6), others)
+    transcript = recognizer._transcript(best, Signal(np.zeros(RATE, np.float32), 1 / RATE), "")
+    assert transcript.text == "a b"
+    assert transcript.alternatives == [Alternative("a a", 0.3), Alternative("ab", 0.1)]
+    assert transcript.words[1].alternatives[0] == Alternative("a", 0.3)
+
+
+def test_stored_calibration_goes_with_the_stored_decoder(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    greedy = {"_target_": "seqlab.ctc.greedy.Greedy"}
+    (run / "decoding.yaml").write_text(
+        json.dumps({"decoder": greedy, "calibration": {"word": {"temperature": 1.0, "bias": -20.0}}})
+    )
+    audio = tones("ab c", np.random.default_rng(2))
+    words = Recognizer.load(run).transcribe(audio).words
+    raw = Recognizer.load(run, decoder=greedy).transcribe(audio).words
+    assert [w.text for w in words] == [w.text for w in raw]
+    assert all(w.confidence is not None and w.confidence < 1e-2 for w in words)
+    assert all(w.confidence is not None and w.confidence > 0.5 for w in raw)
+    (run / "decoding.yaml").write_text(json.dumps({"decoder": greedy, "calibration": {"word": 7}}))
+    with pytest.raises(DataError, match="calibration of word"):
+        Recognizer.load(run)
 
 
 def test_public_names() -> None:

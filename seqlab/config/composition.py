@@ -128,7 +128,7 @@ def _groups_of(verb: str) -> dict[str, str | None]:
     """Return the groups of a verb's top YAML, in order, each with its default choice."""
     entries = load_yaml(conf_dir() / f"{verb}.yaml", resolve=False).get("defaults", [])
     choices = [pair for entry in entries if entry != "_self_" for pair in entry.items()]
-    return {str(k).removeprefix("optional "): v for k, v in choices if not str(k).startswith("override ")}
+    return {str(k): v for k, v in choices if not str(k).startswith("override ")}
 
 
 def _first_lines(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from seqlab.batch import pad
 from seqlab.config import Config
+from seqlab.ctc.peakiness import Peakiness, peakiness
 from seqlab.data.sampler import cut_batches
 from seqlab.data.sources import check_kind
+from seqlab.decoding import run_folder
 from seqlab.errors import ConfigError, DataError
 from seqlab.manifest import Line, read_manifest
 from seqlab.media import read_image
@@ -24,7 +28,7 @@ from seqlab.report.headline import headline
 def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     """Evaluate a model on one or several manifests; returns the files written for each."""
     torch.set_num_threads(config["threads"])
-    recognizer = Recognizer.load(config["model"], config["device"])
+    recognizer = Recognizer.load(config["model"], config["device"], config.get("decoder"))
     manifests = config["manifest"] or (recognizer.config.get("corpus") or {}).get("test")
     if not manifests:
         raise ConfigError("manifest: the model's corpus names no test part; give manifest=...jsonl")
@@ -34,7 +38,7 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     elif config["out"]:
         outs = [Path(config["out"])]
     else:
-        outs = [_run_folder(Path(config["model"])) / "evaluate" / Path(m).stem for m in manifests]
+        outs = [run_folder(Path(config["model"])) / "evaluate" / Path(m).stem for m in manifests]
     if len(set(outs)) < len(outs):
         outs = [out.with_name(f"{out.name}-{number}") for number, out in enumerate(outs, 1)]
     written = []
@@ -44,7 +48,7 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
         evaluation.name = f"{recognizer.config.get('name', 'model')} on {Path(manifest).name}"
         digest = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()
         evaluation.data = [{"path": manifest, "sha256": digest, "lines": len(lines)}]
-        metrics = _run_folder(Path(config["model"])) / "metrics.csv"
+        metrics = run_folder(Path(config["model"])) / "metrics.csv"
         evaluation.metrics_csv = metrics if metrics.exists() else None
         score = evaluation.score()
         evaluation.pictures = _pictures(recognizer, lines, [w.row.id for w in worst_lines(evaluation.rows, score)])
@@ -65,20 +69,15 @@ def _pictures(recognizer: Recognizer, lines: list[Line], wanted: list[str]) -> d
     return {}
 
 
-def _run_folder(model: Path) -> Path:
-    if model.is_dir():
-        return model
-    return model.parent.parent if model.parent.name == "checkpoints" else model.parent
-
-
-def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, console: Console) -> Evaluation:
-    """Recognise the lines of a manifest; batches hold lines of like length.
+def read_batches(
+    recognizer: Recognizer, lines: list[Line], batch_seconds: float, console: Console, doing: str = "decoding"
+) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    """Yield the lines of a manifest in batches of like length: their indices and their signals.
 
     Raises:
         DataError: a recording is missing or not readable; an error rate over fewer lines than the manifest has would
             not be comparable.
     """
-    begun = time.perf_counter()
     source = recognizer.source
     check_kind(lines, source.kind)
     faults = []
@@ -92,27 +91,44 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
         raise DataError(_list(faults))
     budget = round(batch_seconds * samples_per_second(recognizer))
     batches = cut_batches(np.argsort(sizes, kind="stable").tolist(), sizes, budget, 256)
-    texts: list[str] = [""] * len(lines)
-    lengths: list[float] = [0.0] * len(lines)
-    quiet = not console.is_terminal
-    for batch in track(batches, "decoding", console=console, transient=True, disable=quiet):
+    for batch in track(batches, doing, console=console, transient=True, disable=not console.is_terminal):
         signals = []
         for i in batch:
             try:
                 signals.append(source.signal(source.read(lines[i])))
             except (DataError, OSError) as error:
                 faults.append(f"{lines[i].where} {lines[i].id}: {error}")
-        if faults:
-            continue  # the others are only read, so that all faults are named at once
-        for i, signal, hypothesis in zip(batch, signals, recognizer.hypotheses(signals), strict=True):
-            texts[i] = recognizer.tokenizer.decode(hypothesis.labels)
-            lengths[i] = len(signal) / recognizer.model.sample_rate
+        if not faults:  # after the first the others are only read, so that all faults are named at once
+            yield batch, signals
     if faults:
         raise DataError(_list(faults))
+
+
+def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, console: Console) -> Evaluation:
+    """Recognise the lines of a manifest.
+
+    Raises:
+        DataError: as ``read_batches``.
+    """
+    begun = time.perf_counter()
+    source = recognizer.source
+    texts: list[str] = [""] * len(lines)
+    lengths: list[float] = [0.0] * len(lines)
+    confidences: list[list[float] | None] = [None] * len(lines)
+    peaks = Peakiness()
+    for batch, signals in read_batches(recognizer, lines, batch_seconds, console):
+        emissions = recognizer.emissions(signals)
+        peaks += peakiness(*pad(emissions))
+        for i, signal, hypothesis in zip(batch, signals, recognizer.decode(emissions), strict=True):
+            texts[i] = recognizer.tokenizer.decode(hypothesis.labels)
+            lengths[i] = len(signal) / recognizer.model.sample_rate
+            sure = [round(p, 6) for p in recognizer.confidence.words(hypothesis)]
+            if len(sure) == len(texts[i].split()):  # not so where the tokenizer has no space that separates words
+                confidences[i] = sure
     normalize = recognizer.tokenizer.normalize
     rows = [
-        EvaluatedLine(line.id, line.speaker, normalize(line.text), text, length if source.unit == "s" else None)
-        for line, text, length in zip(lines, texts, lengths, strict=True)
+        EvaluatedLine(line.id, line.speaker, normalize(line.text), text, length if source.unit == "s" else None, words)
+        for line, text, length, words in zip(lines, texts, lengths, confidences, strict=True)
     ]
     tokenizer: dict[str, Any] = recognizer.config["tokenizer"]
     weights = sum(p.numel() for p in recognizer.model.parameters())
@@ -128,12 +144,24 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
             "parameters": weights,
             "config": {k: recognizer.config.get(k) for k in keys},
         },
-        decoder=recognizer.config["decoder"]["_target_"].rpartition(".")[2].lower(),
+        peakiness=peaks.rates(),
+        decoder=in_words(recognizer.config["decoder"]),
         rules=[
             f"references are in the tokenizer's form: Unicode {tokenizer['normalization']}, case {tokenizer['case']}, "
             "white space collapsed; nothing else is changed on either side"
         ],
     )
+
+
+def in_words(decoder: dict[str, Any]) -> str:
+    """Return a decoder's node as one line: its name and its settings, files without their folders."""
+    name = str(decoder["_target_"]).rpartition(".")[2].lower()
+    told = {k: v for k, v in decoder.items() if k not in ("_target_", "priors", "threads") and v is not None}
+    shown = {
+        k: Path(v).name if isinstance(v, str) else f"{len(v)} phrases" if k == "hotwords" else v
+        for k, v in told.items()
+    }
+    return " ".join([name, *(f"{k}={v}" for k, v in shown.items())])
 
 
 def _list(faults: list[str]) -> str:

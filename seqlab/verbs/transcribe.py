@@ -4,15 +4,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from seqlab.errors import DataError
+from seqlab.errors import ConfigError, DataError
 from seqlab.media.image import IMAGE_SUFFIXES
-from seqlab.outputs import json_lines, txt
+from seqlab.outputs import ctm, json_lines, textgrid, txt
 from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer, Signal, samples_per_second
 
@@ -23,7 +22,8 @@ SUFFIXES = {
     "features": {".npy", ".npz"},
 }
 BATCH_SECONDS = 60.0  # see samples_per_second
-FORMATS = {"txt": txt, "json": json_lines}
+FORMATS: dict[str, Any] = {"txt": txt, "json": json_lines, "textgrid": textgrid, "ctm": ctm}
+SUFFIX = {"txt": "txt", "json": "json", "textgrid": "TextGrid", "ctm": "ctm"}
 
 
 def find_files(paths: Sequence[str], kind: str = "audio") -> list[Path]:
@@ -50,30 +50,26 @@ def find_files(paths: Sequence[str], kind: str = "audio") -> list[Path]:
 
 
 def transcribe(
-    model: str,
+    recognizer: Recognizer,
     paths: Sequence[str],
     console: Console,
-    form: Literal["txt", "json"] = "txt",
+    form: Literal["txt", "json", "textgrid", "ctm"] = "txt",
     out: str | None = None,
     out_dir: str | None = None,
-    threads: int = 1,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> list[str]:
     """Transcribe files and folders; returns a message for every file that failed.
 
     Args:
-        model: run folder or checkpoint.
+        recognizer: the model.
         paths: audio files and folders.
         console: for progress and messages, not for transcripts.
         form: format of the output.
         out: one file for all transcripts; nothing or "-" is standard output.
         out_dir: folder for one file per recording instead.
-        threads: CPU threads.
-        device: auto, cpu or cuda.
     """
-    torch.set_num_threads(threads)
-    recognizer = Recognizer.load(model, device)
     files = find_files(paths, recognizer.kind)
+    if form == "textgrid" and len(files) > 1 and not out_dir:
+        raise ConfigError("a TextGrid holds one recording: give --output-dir")
     failed: list[str] = []
     done: list[Transcript] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -106,7 +102,7 @@ def _names(files: Sequence[Path], form: str) -> list[str]:
     names = [p.stem if stems[p.stem] == 1 else "_".join(part for part in p.parts if part != p.anchor) for p in files]
     seen = Counter(names)
     numbered = [name if seen[name] == 1 else f"{name}-{i}" for i, name in enumerate(names, 1)]
-    return [f"{name}.{form}" for name in numbered]
+    return [f"{name}.{SUFFIX[form]}" for name in numbered]
 
 
 def _each(recognizer: Recognizer, files: Sequence[Path], failed: list[str]) -> Iterator[tuple[Path, Transcript | None]]:
