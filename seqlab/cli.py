@@ -47,49 +47,6 @@ Settings (train, prepare, evaluate) are KEY=VALUE; groups such as encoder=lstm c
 Exit status: 0 done, 1 some files failed (each is named), 2 wrong input (the message says what and where).
 """
 
-COMPLETION = r"""
-_seqlab() {
-    local verbs="prepare doctor train evaluate transcribe align tune lm compare completion"
-    local word="${COMP_WORDS[COMP_CWORD]}"
-    if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word"))
-        return
-    fi
-    local verb="${COMP_WORDS[1]}"
-    case "$verb" in
-        prepare|train|evaluate)
-            local line="${COMP_WORDS[0]} ${COMP_LINE#*$verb }"
-            local answer
-            answer=$(COMP_LINE="$line" COMP_POINT=${#line} "${COMP_WORDS[0]}" "$verb" -sc query=bash 2>/dev/null)
-            local typed="${COMP_LINE:0:$COMP_POINT}"
-            typed="${typed##* }"
-            COMPREPLY=($answer)
-            if [[ "$typed" == *[=:]* && "$COMP_WORDBREAKS" == *[=:]* ]]; then
-                local head="${typed%"${typed##*[=:]}"}"
-                COMPREPLY=("${COMPREPLY[@]#"$head"}")
-            fi
-            [[ "${COMPREPLY[0]}" == *[=./] ]] && compopt -o nospace
-            ;;
-        transcribe)
-            COMPREPLY=($(compgen -f -W "--format --output --output-dir --images --threads --device" -- "$word"))
-            ;;
-        align)
-            COMPREPLY=($(compgen -f -W "--text --format --output --output-dir --fit --plain --peakiness" -- "$word"))
-            ;;
-        doctor) COMPREPLY=($(compgen -f -W "--model --override --output" -- "$word")) ;;
-        tune)
-            COMPREPLY=($(compgen -f -W "--lm --order --neural --neural-mode --dev --metric --beam" -- "$word"))
-            ;;
-        lm)
-            COMPREPLY=($(compgen -f -W "build convert score --order --unit --prune --case --output" -- "$word"))
-            ;;
-        compare) COMPREPLY=($(compgen -f -- "$word")) ;;
-        completion) COMPREPLY=($(compgen -W "bash" -- "$word")) ;;
-    esac
-}
-complete -o default -F _seqlab seqlab
-"""
-
 
 def _console() -> "Console":
     from rich.console import Console
@@ -294,6 +251,8 @@ def _compare(arguments: Sequence[str]) -> int:
 def _completion(arguments: Sequence[str]) -> int:
     if list(arguments) != ["bash"]:
         raise UserError('seqlab completion bash prints the script; use it as: eval "$(seqlab completion bash)"')
+    from seqlab.verbs.completion import COMPLETION
+
     sys.stdout.write(COMPLETION)
     return 0
 

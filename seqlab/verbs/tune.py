@@ -86,7 +86,9 @@ class Trials:
         if key not in self.seen:
             self.seen[key] = self.rate(self.node(settings))
             told = "  ".join(f"{k} {v:g}" for k, v in settings.items())
-            self.console.print(f"  {self.metric.upper()} {100 * self.seen[key]:6.2f}%  {told}", highlight=False)
+            self.console.print(
+                f"  {self.metric.upper()} {100 * self.seen[key]:6.2f}%  {told}", highlight=False, soft_wrap=True
+            )
         return self.seen[key]
 
     def search(self, names: list[str], start: Mapping[str, float]) -> dict[str, float]:
