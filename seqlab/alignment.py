@@ -28,10 +28,12 @@ from seqlab.outputs.transcript import Transcript, Word
 from seqlab.recognizer import Recognizer, Signal
 
 FILE = "aligner.pt"  # in a run folder
+DECODER = {"_target_": "seqlab.ctc.greedy.Greedy"}  # none is used: what the stored one needs may be missing
 WHOLE = 2000  # output frames up to which a line is read at once
 CHUNK, OVERLAP = 1000, 100  # output frames of longer ones: what is kept of a chunk, and read before and after it
 MARGIN = 25  # frames that the local aligner may move a symbol
 FIT_FLOATS = 50_000_000  # features that it is fitted to, 200 MB
+MAX_CHANNELS = 1024  # of one in a file
 
 
 class Aligner:
@@ -66,7 +68,7 @@ class Aligner:
             FileNotFoundError: there is no such path.
             DataError: a file is damaged, or the local aligner belongs to other weights.
         """
-        recognizer = Recognizer.load(model, device)
+        recognizer = Recognizer.load(model, device, DECODER)
         path = run_folder(model) / FILE
         return cls(recognizer, _load(path, recognizer) if path.is_file() else None)
 
@@ -164,14 +166,14 @@ class Aligner:
         words: list[Word] = []
         group: list[Span] = []
         for span in [*spans, None]:
-            if span is not None and span.label not in (tokenizer.space, STAR):
-                group.append(span)
-                continue
-            if group:
-                words.append(place(tokenizer.decode([s.label for s in group]), group))
-            group = []
+            if span is None or span.label in (tokenizer.space, STAR) or span.label in tokenizer.starts:
+                if text := tokenizer.decode([s.label for s in group]):  # a piece may be a word's begin alone
+                    words.append(place(text, group))
+                group = []
             if span is not None and span.label == STAR:
                 words.append(place(self.star, [span]))
+            elif span is not None and span.label != tokenizer.space:
+                group.append(span)
         known = [span for span in spans if span.label != STAR]
         return Transcript(
             text=" ".join(word.text for word in words),
@@ -262,16 +264,17 @@ def _load(path: Path, recognizer: Recognizer) -> LocalAligner:
     again = "fit it again: seqlab align MODEL TRAIN.jsonl --fit, or delete it"
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        channels, features, _ = content["weights"]["context.weight"].shape
-        local = LocalAligner(features, len(recognizer.tokenizer.symbols), channels)
+        if content["read"] != _digest(recognizer):
+            raise DataError(f"{path} was fitted to other weights than {recognizer.name}; {again}")
+        channels = len(content["weights"]["context.weight"])
+        if not 0 < channels <= MAX_CHANNELS:  # a few bytes can claim any size
+            raise ValueError(f"{channels} channels")
+        local = LocalAligner(recognizer.model.stem.num_features, len(recognizer.tokenizer.symbols), channels)
         local.load_state_dict(content["weights"])
-        fits = content["read"] == _digest(recognizer)
-    except OSError:
+    except (OSError, DataError):
         raise
     except Exception as error:  # whatever a damaged or hostile file leads to
         raise DataError(f"{path} is no aligner of this model ({str(error).splitlines()[0]}); {again}") from None
-    if not fits:
-        raise DataError(f"{path} was fitted to other weights than {recognizer.name}; {again}")
     return local.eval()
 
 

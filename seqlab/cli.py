@@ -72,6 +72,10 @@ def _hydra(verb: str, arguments: Sequence[str]) -> int:
 
             evaluate(settings, _console())
 
+    if verb == "evaluate" and (models := [a[6:] for a in arguments if a.startswith("model=")]):
+        from seqlab.decoding import changed
+
+        arguments = changed(models[-1], arguments)
     config.run(verb, arguments, job)
     return 0
 
@@ -102,8 +106,8 @@ def _transcribe(arguments: Sequence[str]) -> int:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="how to decode, as seqlab evaluate takes it: -s decoder=beam -s decoder.hotwords=names.txt "
-        "(default: what seqlab tune chose, else greedy)",
+        help="how to decode, as seqlab evaluate takes it: -s decoder.n_best=5 -s decoder.hotwords=names.txt change "
+        "what seqlab tune chose; -s decoder=greedy goes without (default: what seqlab tune chose, else greedy)",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
@@ -125,13 +129,13 @@ def _transcribe(arguments: Sequence[str]) -> int:
 
         if wrong := [o for o in given.override if not o.startswith("decoder")]:
             parser.error(f"-s takes decoder=... and decoder.KEY=..., not {wrong[0]}")
-        decoder = compose("evaluate", [*given.override, "model=none"]).get("decoder")
-    import torch
+        from seqlab.decoding import changed
 
+        decoder = compose("evaluate", [*changed(given.model, given.override), "model=none"]).get("decoder")
     from seqlab.recognizer import Recognizer
 
-    torch.set_num_threads(given.threads)
     recognizer = Recognizer.load(given.model, given.device, decoder)
+    recognizer.use_threads(given.threads)
     if given.format == "pages":
         from seqlab.verbs.transcribe_pages import transcribe_pages
 

@@ -1,19 +1,21 @@
 """How a model decodes: what `seqlab tune` chose for it, kept beside its weights in RUN/decoding.yaml.
 
     decoder: {_target_: seqlab.ctc.beam.Beam, lm: lm.ngram, lm_weight: 0.6, ...}
-    chosen_on: {manifest: dev.jsonl, cer: 0.061, ...}
+    chosen_on: {lines: 138, metric: cer, greedy: 0.069, cer: 0.060, wer: 0.263}
     calibration: {word: {temperature: 0.9, bias: 1.9}, symbol: ..., line: ...}  # of seqlab.ctc.confidence, optional
 
 Files that the decoder names lie in the run folder and are given relative to it, so that the folder can be moved.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from seqlab.config import Config, load_yaml
 from seqlab.errors import DataError
 
 FILE = "decoding.yaml"
-FILES = ("lm", "lexicon", "neural_lm")  # arguments of decoders that name files
+FILES = ("lm", "lexicon", "neural_lm", "priors", "hotwords")  # arguments of decoders that name files
 
 
 def run_folder(model: str | Path) -> Path:
@@ -34,7 +36,7 @@ def stored(model: str | Path) -> Config:
     if not path.is_file():
         return {}
     try:
-        kept = load_yaml(path)
+        kept = load_yaml(path, resolve=False)  # a stranger's file: nothing of the environment is filled in
     except OSError:
         raise
     except Exception as error:  # whatever a damaged file leads to
@@ -42,7 +44,46 @@ def stored(model: str | Path) -> Config:
     decoder = kept.get("decoder")
     if not isinstance(decoder, dict):
         raise DataError(f"{path} names no decoder; delete it, or run seqlab tune again")
+    if "${" in str(decoder):
+        raise DataError(f"{path}: a decoder's values stand for themselves, without ${{}}; run seqlab tune again")
     for key in FILES:
         if isinstance(decoder.get(key), str):
             decoder[key] = str(path.parent / decoder[key])
     return kept
+
+
+def changed(model: str | Path, overrides: Sequence[str]) -> list[str]:
+    """Return overrides of seqlab evaluate in which decoder.KEY=VALUE changes what tune chose for the model.
+
+    Where no decoder is named, the stored one is spelled out before them; where none is stored, or greedy, it is beam.
+
+    Raises:
+        DataError: decoding.yaml is damaged.
+    """
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    if "decoder" in keys or not any(key.startswith("decoder.") for key in keys):
+        return list(overrides)
+    node = dict(stored(model).get("decoder") or {})
+    name = str(node.pop("_target_", "")).rpartition(".")[0].rpartition(".")[2]
+    if name in ("", "greedy"):
+        return ["decoder=beam", *overrides]
+    return [f"decoder={name}", *(f"decoder.{key}={_spelled(value)}" for key, value in node.items()), *overrides]
+
+
+def same_reading(decoder: Config, kept: Config) -> bool:
+    """Tell whether a decoder reads as the stored one does, so that its calibration holds."""
+    free = ("n_best", "threads")
+    return all(decoder.get(key) == value for key, value in kept.items() if key not in free)
+
+
+def _spelled(value: Any) -> str:
+    """Return a value in the grammar of Hydra's overrides."""
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_spelled, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_spelled(str(k))}:{_spelled(v)}" for k, v in value.items()) + "}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)

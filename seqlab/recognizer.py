@@ -20,8 +20,8 @@ from seqlab.ctc.alternatives import readings, word_readings
 from seqlab.ctc.confidence import Confidence, word_ranges
 from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.data.sources import source_of
-from seqlab.decoding import stored
-from seqlab.errors import ConfigError, DataError
+from seqlab.decoding import FILE, run_folder, same_reading, stored
+from seqlab.errors import ConfigError, DataError, UserError
 from seqlab.media import read_audio, read_image
 from seqlab.model import CTCModel
 from seqlab.outputs.transcript import Alternative, Transcript, Word
@@ -101,6 +101,13 @@ class Recognizer:
             raise ConfigError("device cuda: PyTorch finds no CUDA device; use auto or cpu")
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         try:
+            kept = stored(path)
+        except DataError:
+            if decoder is None:
+                raise
+            kept = {}  # what is damaged is not wanted
+        given = decoder or kept.get("decoder")
+        try:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
             config = checkpoint["hyper_parameters"]["config"]
             weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k[:6] == "model."}
@@ -109,7 +116,7 @@ class Recognizer:
                 model = CTCModel(config, len(tokenizer.symbols))
             model.load_state_dict(weights, assign=True)
             model = model.float()
-            own = build(config["decoder"], "decoder", tokenizer=tokenizer)
+            own = build(config["decoder"], "decoder", tokenizer=tokenizer) if given is None else None
         except OSError:
             raise
         except Exception as error:  # whatever a damaged or hostile file leads to
@@ -120,12 +127,23 @@ class Recognizer:
                 what = "is a language model, no recogniser; it goes with one by seqlab tune RUN --neural"
                 raise DataError(f"{file} {what}") from None
             raise DataError(f"{file} is no checkpoint of seqlab, or of another version: {reason}") from None
-        kept: Config = stored(path) if decoder is None else {}  # its calibration is that of its decoder
-        decoder = decoder or kept.get("decoder")
-        if decoder is not None:
-            config["decoder"] = decoder
-            own = build(decoder, "decoder", tokenizer=tokenizer)
-        return cls(model.eval().to(where), tokenizer, own, config, str(file), kept.get("calibration"))
+        if given is not None:
+            config["decoder"] = given
+            try:
+                own = build(given, "decoder", tokenizer=tokenizer)
+            except (UserError, OSError) as error:
+                if decoder is not None:
+                    raise
+                cure = "run seqlab tune again, or take decoder=greedy"
+                raise DataError(f"{run_folder(path) / FILE}: {error}; {cure}") from None
+        fits = given is not None and same_reading(given, kept.get("decoder") or {})
+        return cls(model.eval().to(where), tokenizer, own, config, str(file), kept.get("calibration") if fits else None)
+
+    def use_threads(self, threads: int) -> None:
+        """Use so many CPU threads, for the network and for decoding."""
+        torch.set_num_threads(threads)
+        if hasattr(self.decoder, "threads"):
+            self.decoder.threads = threads
 
     @overload
     def transcribe(self, source: str | Path | np.ndarray, sample_rate: int | None = None) -> Transcript: ...

@@ -1,5 +1,6 @@
 """seqlab align: places of known texts, of lines and long recordings; --fit, priors, peakiness; training with priors."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 from seqlab.alignment import Aligner, fit_local, save
 from seqlab.ctc import priors
 from seqlab.ctc.align import STAR
+from seqlab.ctc.hypothesis import Span
 from seqlab.errors import DataError
 from seqlab.manifest import read_manifest
 from seqlab.recognizer import Recognizer
+from seqlab.tokenizers.pieces import SentencePieces
+from seqlab.verbs.align import _cure, align
 from tests import test_handwriting as handwriting
 from tests.conftest import RATE, Run, tones
 from tests.test_resume import finish, kill_after, same, settings
@@ -69,6 +73,11 @@ def test_local_aligner_is_nearer_and_belongs_to_its_weights(corpus: Path, traine
     loaded = Aligner.load(run).local
     assert loaded is not None
     assert torch.equal(loaded.priors, local.priors)
+    hostile = torch.load(run / "aligner.pt", weights_only=True)
+    hostile["weights"]["context.weight"] = hostile["weights"]["context.weight"][:1].expand(2_000_000, -1, -1)
+    torch.save(hostile, run / "aligner.pt")
+    with pytest.raises(DataError, match=r"aligner\.pt is no aligner of this model \(2000000 channels\)"):
+        Aligner.load(run)
     checkpoint["hyper_parameters"]["config"]["stem"]["factor"] = 1
     weight = checkpoint["state_dict"]["model.encoder.lstm.weight_ih_l0"]
     for key in [k for k in checkpoint["state_dict"] if "weight_ih_l0" in k]:
@@ -92,6 +101,22 @@ def test_labels_of_stars(aligner: Aligner) -> None:
             aligner.labels(text)
     with pytest.raises(DataError, match=r"'\?' are not in the alphabet"):
         aligner.labels("a ?")
+
+
+def test_words_of_pieces(aligner: Aligner) -> None:
+    pytest.importorskip("sentencepiece")
+    tokenizer = SentencePieces(size=12)
+    tokenizer.fit(["ab cab b cc a bab a b c"])
+    recognizer = copy.copy(aligner.recognizer)
+    recognizer.tokenizer = tokenizer
+    aligner = Aligner(recognizer)
+    signal = recognizer.open(tones("ab cab b", np.random.default_rng(1)))
+    for text in ("ab cab b", "* ab * cab b *", "cc"):
+        spans = [Span(label, i, i + 1, 1.0) for i, label in enumerate(aligner.labels(text))]
+        assert [word.text for word in aligner._transcript(spans, signal, "", 1).words] == text.split()
+    with pytest.raises(DataError) as caught:
+        aligner.labels("a ?")
+    assert "--skip-unknown" in _cure(caught.value)
 
 
 def test_star_and_text_that_is_not_there(aligner: Aligner) -> None:
@@ -163,6 +188,8 @@ def test_verb_on_manifests(corpus: Path, trained: Path, seqlab: Run, tmp_path: P
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints" / "last.ckpt").write_bytes(next((trained / "checkpoints").glob("best*")).read_bytes())
+    decoder = "{_target_: seqlab.ctc.beam.Beam, lm: none.ngram, lm_weight: 0.5}"
+    (run / "decoding.yaml").write_text(f"decoder: {decoder}\n")  # aligning needs no decoder
     dev = corpus / "dev.jsonl"
     done = seqlab("align", run, corpus / "train.jsonl", "--fit")
     assert done.returncode == 0, done.stderr
@@ -175,7 +202,7 @@ def test_verb_on_manifests(corpus: Path, trained: Path, seqlab: Run, tmp_path: P
     assert seqlab("align", run, dev, "-f", "textgrid").returncode == 2
     done = seqlab("align", run, dev, "--write-priors", run / "priors.json")
     assert done.returncode == 0, done.stderr
-    symbols = Recognizer.load(run).tokenizer.symbols
+    symbols = Recognizer.load(trained).tokenizer.symbols
     assert float(priors.read(run / "priors.json", symbols).exp().sum()) == pytest.approx(1, abs=1e-3)
     done = seqlab("align", run, dev, "--plain", "--priors", run / "priors.json")
     assert done.returncode == 0, done.stderr
@@ -190,6 +217,18 @@ def test_verb_on_manifests(corpus: Path, trained: Path, seqlab: Run, tmp_path: P
     assert done.returncode == 1
     assert "bad.jsonl:2 dev-001: characters '?' are not in the alphabet; --skip-unknown" in done.stderr
     assert len((tmp_path / "all.json").read_text().splitlines()) == 7
+
+
+def test_ids_that_differ_by_a_slash_get_files_of_their_own(corpus: Path, trained: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (corpus / "dev.jsonl").read_text().splitlines()[:3]]
+    rows = [
+        row | {"id": name, "audio": f"{corpus}/{row['audio']}"}
+        for row, name in zip(rows, ("a/b", "a_b", "a_b-2"), strict=True)
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert align([str(trained), str(tmp_path / "m.jsonl"), "-d", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    written = {path.stem: json.loads(path.read_text())["id"] for path in (tmp_path / "out").iterdir()}
+    assert written == {"a_b": "a_b", "a_b-2": "a_b-2", "a_b-3": "a/b"}
 
 
 def test_transcribe_writes_textgrid_and_ctm(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ def test_every_yaml_says_what_it_is(path: Path) -> None:
     assert yaml.safe_load(path.read_text(encoding="utf-8")) is not None
 
 
+def test_group_without_a_choice_is_named() -> None:
+    assert "decoder: null chooses nothing; leave it out, or take beam, greedy" in faults("decoder=null")
+    assert "encoder: null chooses nothing" in faults("encoder=null")
+
+
 def test_unknown_key_is_named_with_the_near_one_and_its_file() -> None:
     text = faults("encoder.hiden_size=3")
     assert "encoder.hiden_size: unknown key; did you mean 'hidden_size'?" in text

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from seqlab.config import load_yaml
-from seqlab.decoding import run_folder, stored
+from seqlab.decoding import changed, run_folder, same_reading, stored
 from seqlab.errors import DataError
 from seqlab.recognizer import Recognizer
 from seqlab.verbs.tune import Trials
-from tests.conftest import Run
+from tests.conftest import Run, small_settings
 
 
 class Valley(Trials):
@@ -78,11 +78,56 @@ def test_beam_decodes_and_the_folder_can_move(model: Path, corpus: Path, seqlab:
     assert len(json.loads(best.stdout)["alternatives"]) == 2
 
 
+def test_single_settings_change_what_was_chosen(model: Path, corpus: Path, seqlab: Run) -> None:
+    (model / "decoding.yaml").write_text(
+        "decoder: {_target_: seqlab.ctc.beam.Beam, beam: 1, insertion_bonus: -0.25, lexicon: null, "
+        "priors: [-0.7, -1.0]}\n"
+    )
+    overrides = changed(model, ["decoder.n_best=3", "model=x"])
+    assert overrides[0] == "decoder=beam"
+    assert {"decoder.beam=1", "decoder.insertion_bonus=-0.25", "decoder.priors=[-0.7,-1.0]"} < set(overrides)
+    assert "decoder.lexicon=null" in overrides
+    assert overrides[-2:] == ["decoder.n_best=3", "model=x"]
+    assert changed(model, ["decoder=greedy"]) == ["decoder=greedy"]
+    (model / "decoding.yaml").write_text("decoder: {_target_: seqlab.ctc.beam.Beam, beam: 7}\n")
+    done = seqlab("evaluate", f"model={model}", "decoder.n_best=2")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((model / "evaluate" / "test" / "report.json").read_text())
+    assert "beam=7" in report["decoder"]
+    assert "n_best=2" in report["decoder"]
+
+
+def test_calibration_goes_with_its_decoder() -> None:
+    kept = {"_target_": "seqlab.ctc.beam.Beam", "beam": 7, "n_best": 1}
+    assert same_reading({**kept, "n_best": 4, "threads": 2}, kept)
+    assert not same_reading({**kept, "beam": 8}, kept)
+
+
+def test_wrong_value_in_the_choice_is_named_with_its_file(model: Path) -> None:
+    (model / "decoding.yaml").write_text("decoder: {_target_: seqlab.ctc.beam.Beam, bream: 7}\n")
+    with pytest.raises(DataError, match=r"decoding\.yaml: .*bream.*seqlab tune"):
+        Recognizer.load(model)
+    (model / "decoding.yaml").write_text("decoder: {_target_: seqlab.ctc.beam.Beam, lm: gone.ngram}\n")
+    with pytest.raises(DataError, match=r"decoding\.yaml: .*gone\.ngram.*decoder=greedy"):
+        Recognizer.load(model)
+    (model / "decoding.yaml").write_text("decoder: {_target_: seqlab.ctc.beam.Beam, lm: '${oc.env:PATH}'}\n")
+    with pytest.raises(DataError, match="values stand for themselves"):
+        Recognizer.load(model)
+
+
+def test_training_may_validate_with_beam_search(corpus: Path, seqlab: Run) -> None:
+    done = seqlab("train", *small_settings(corpus), "training.max_epochs=1", "run_dir=run", "decoder=beam")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("text", ["decoder: 3\n", "a: [\n", "chosen_on: {}\n"])
 def test_damaged_choice_is_named(text: str, model: Path) -> None:
     (model / "decoding.yaml").write_text(text)
     with pytest.raises(DataError, match=r"decoding\.yaml.*seqlab tune"):
         stored(model)
+    with pytest.raises(DataError, match=r"^.*decoding\.yaml.*seqlab tune"):
+        Recognizer.load(model)
+    assert Recognizer.load(model, decoder={"_target_": "seqlab.ctc.greedy.Greedy"}).decoder is not None
 
 
 def test_run_folder_of_a_run_and_of_its_checkpoint() -> None:

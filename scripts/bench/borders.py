@@ -1,10 +1,10 @@
 """How far aligned words lie from their true borders, on strings joined from recordings, where these are known.
 
-    scripts/bench/borders.py RUN [RUN...] [--manifest strings_dev.jsonl] [--noise-db -40]
+    scripts/bench/borders.py RUN [RUN...] --manifest FOLDER/strings_dev.jsonl [--noise-db -40]
 
 Borders are where a recording begins and ends in its string. A row is the mean distance of starts and ends of words for
-a way of aligning: the model's own CTC path, the same with label priors (of the run's priors.json; written here from the
-manifest's own lines if there is none), and with the local aligner that `seqlab align RUN TRAIN.jsonl --fit` has made.
+a way of aligning: the model's own CTC path, the same with label priors (of the run's priors.json; estimated here from
+the manifest's own lines if there is none), and with the local aligner that `seqlab align RUN TRAIN.jsonl --fit` made.
 Exit status 1: of the first run, the CTC path is beyond 60 ms, or the best other way is not 25 % better.
 """
 
@@ -46,7 +46,7 @@ def errors(align: Callable[[Signal, str], Sequence[tuple[float, float]]], rows: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", metavar="RUN", nargs="+")
-    parser.add_argument("--manifest", default="/work/shared/data/fsdd/strings_dev.jsonl")
+    parser.add_argument("--manifest", required=True, metavar="FOLDER/strings_dev.jsonl")
     parser.add_argument("--noise-db", type=float, help="add white noise of this power to the recordings")
     parser.add_argument("--prior-weights", type=float, nargs="*", default=[0.3, 0.6, 0.9])
     given = parser.parse_args()

@@ -1,5 +1,6 @@
 """From files and options to what the beam search counts beside the frames."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from seqlab.errors import ConfigError
 from seqlab.lm.ngram import NGram
 from seqlab.lm.tables import Tables, frozen
 
+log = logging.getLogger(__name__)
+
+MOST_UNKNOWN = 0.2  # of the labels: above it the model was probably made for other text
 LOWEST = -300.0  # natural log; exp() of it and its inverse stay finite
 
 
@@ -35,6 +39,7 @@ def build_fusion(
     unknown_score: float,
     lexicon: list[str] | None,
     automaton: Automaton,
+    source: str,
 ) -> Fusion:
     """Put the sources together.
 
@@ -46,12 +51,15 @@ def build_fusion(
         unknown_score: added for each word or symbol that the model does not know.
         lexicon: the words allowed; None allows all.
         automaton: of the hotwords.
+        source: where the words come from, for messages: key and file.
 
     Raises:
         ConfigError: the model, the lexicon and the tokenizer do not go together.
     """
     boundary = word_boundaries(tokenizer)
-    by_word = lm is not None and lm.unit == "word" and bool(boundary.any())
+    if lm is not None:
+        _check_unit(lm, tokenizer, bool(boundary.any()))
+    by_word = lm is not None and lm.unit == "word"
     words = by_word or lexicon is not None
     if words and not boundary.any():
         raise ConfigError("decoder.lexicon: the tokenizer has neither a space nor pieces that begin words")
@@ -65,10 +73,7 @@ def build_fusion(
         units = [lm.find(names.get(label, symbol)) for label, symbol in enumerate(tokenizer.symbols)]
         labels["unit"] = units
         strange = labels["unit"] == lm.unknown
-        if strange[1:].all():
-            raise ConfigError(
-                "decoder.lm: the model knows none of the tokenizer's symbols; was it made for other text?"
-            )
+        _check_symbols(lm, tokenizer, strange)
         labels["constant"][strange] *= np.exp(unknown_score)
     hotwords = np.zeros(len(automaton.fail) + 1, STATE)
     hotwords["first"], hotwords["label"] = automaton.first[:-1], automaton.label
@@ -91,8 +96,47 @@ def build_fusion(
         neural=False,
         space=-1 if tokenizer.space is None else tokenizer.space,
     )
-    nodes = _nodes(tokenizer, lm if by_word else None, lm_weight, insertion_bonus, unknown_score, lexicon, words)
+    nodes = _nodes(
+        tokenizer, lm if by_word else None, lm_weight, insertion_bonus, unknown_score, lexicon, words, source
+    )
     return Fusion(on, frozen(empty) if lm is None else lm.tables, labels, nodes, hotwords, np.zeros((0, 0)))
+
+
+def _check_unit(lm: NGram, tokenizer: Any, has_words: bool) -> None:
+    """Tell if the model's units cannot be those of the tokenizer."""
+    kind = type(tokenizer).__name__
+    if lm.unit == "word" and not has_words:
+        raise ConfigError(
+            f"decoder.lm is a model of words, but the tokenizer ({kind}) has neither a space nor pieces that begin "
+            "words; give a model of its symbols"
+        )
+    if lm.unit == "piece" and not tokenizer.starts:
+        raise ConfigError(
+            f"decoder.lm is a model of pieces, but the tokenizer ({kind}) has characters; give a model of characters"
+            + " or of words" * has_words
+        )
+    # an ARPA file does not say its unit: one of pieces that are all single characters passes for one of characters
+    if lm.unit == "char" and tokenizer.starts and lm.words.find("\u2581") < 0:
+        raise ConfigError(
+            f"decoder.lm is a model of characters, but the tokenizer ({kind}) has pieces; give a model of these pieces "
+            "or of words"
+        )
+
+
+def _check_symbols(lm: NGram, tokenizer: Any, strange: np.ndarray) -> None:
+    """Tell if the model knows few of the tokenizer's symbols, or none; ``strange`` (V,) are those it does not."""
+    symbols, space = tokenizer.symbols, tokenizer.space
+    unknown = [label for label in range(1, len(symbols)) if strange[label]]
+    others = any(lm.words.find(symbols[label].swapcase()) >= 0 for label in unknown if label != space)
+    hint = "it knows them in another case; make both of text in one case" if others else "was it made of other text?"
+    if not set(range(1, len(symbols))) - {space, *unknown}:  # any text has spaces
+        raise ConfigError(f"decoder.lm: the model knows none of the tokenizer's symbols; {hint}")
+    if len(unknown) > MOST_UNKNOWN * (len(symbols) - 1):
+        some = " ".join(repr(symbols[label]) for label in unknown[:10]) + " ..." * (len(unknown) > 10)
+        log.warning(
+            "decoder.lm: the model does not know %d of the tokenizer's %d symbols: %s; %s",
+            *(len(unknown), len(symbols) - 1, some, hint),
+        )
 
 
 def _nodes(
@@ -103,11 +147,11 @@ def _nodes(
     unknown_score: float,
     lexicon: list[str] | None,
     wanted: bool,
+    source: str,
 ) -> np.ndarray:
     """Return the lexicon: the words allowed, or those that the model knows; without either, no words."""
-    names, spellings = spell(lm.words if lexicon is None and lm else lexicon or [], tokenizer) if wanted else ([], [])
-    if wanted and not names:
-        raise ConfigError("decoder: none of the words can be spelled with the tokenizer's alphabet")
+    known = lm.words if lexicon is None and lm else lexicon or []
+    names, spellings = spell(known, tokenizer, source) if wanted else ([], [])
     trie = build_trie(spellings)
     nodes = np.zeros(len(trie.parent) + 1, NODE)
     nodes["first"], nodes["label"] = trie.first[:-1], trie.label

@@ -145,7 +145,7 @@ def viterbi(
     return symbols[path].astype(np.int64)
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _forward(scores, symbols, skips, low, high, alpha, back):  # type: ignore[no-untyped-def]
     """Take frames (T, V) into the scores of the states (2 L + 1,), in place, each within its frames [low, high).
 
@@ -170,7 +170,7 @@ def _forward(scores, symbols, skips, low, high, alpha, back):  # type: ignore[no
             bottom += 1
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _backward(back, state, path):  # type: ignore[no-untyped-def]
     """Follow steps (T, S) back from a state; fills ``path`` (T,) and returns the state before the first frame."""
     for t in range(len(back) - 1, -1, -1):

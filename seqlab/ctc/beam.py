@@ -17,6 +17,7 @@ from seqlab.errors import ConfigError
 if TYPE_CHECKING:
     from seqlab.ctc.neural import Neural
 
+LARGEST_BEAM = 100_000
 MOST_ROWS = 1 << 20  # of a tree of prefixes to begin with, 50 MB, of which untouched pages cost nothing; it can double
 
 
@@ -32,28 +33,32 @@ class Beam:
 
     Args:
         tokenizer: labels to text.
-        beam: prefixes kept.
+        beam: prefixes kept, at most 100,000.
         token_cut: symbols below this probability are not tried in a frame, unless none is above it; 0 tries all.
         max_tokens: symbols tried in a frame at most; null does not limit them.
         threshold: prefixes this much (natural log) below the best are dropped; null drops none.
         blank_skip: a frame whose blank is above this probability counts as blank alone; null skips none.
         n_best: readings returned, the best and ``alternatives``.
         lm: file of an n-gram model of words or of the tokenizer's symbols, see ``seqlab lm``.
-        lm_weight: factor of its log-probabilities. A word counts when it ends; until then the best unigram among the
-            words that it may become stands for it.
-        insertion_bonus: added for every word if the model is one of words or a lexicon is given, else for every symbol.
-        unknown_score: added for every word or symbol that the model does not know, besides its probability of <unk>.
-        lexicon: file of words, one per line; other words are then impossible.
+        lm_weight: factor of its log-probabilities, 0 to 100. A word counts when it ends; until then the best unigram
+            among the words that it may become stands for it.
+        insertion_bonus: added for every word if the model is one of words or a lexicon is given, else for every
+            symbol, -100 to 100.
+        unknown_score: added for every word or symbol that the model does not know, besides its probability of <unk>,
+            -1000 to 0.
+        lexicon: file of words, one per line; other words are then impossible. Those that the tokenizer cannot spell
+            are left out with a warning.
         priors: file of label priors, see ``seqlab align --write-priors``, or their natural logarithms, one per label.
-        prior_weight: power of the priors that posteriors are divided by, in each frame.
-        hotwords: phrases that are likelier here than elsewhere, or weights by phrase.
-        hotword_weight: bonus (natural log) per symbol of a phrase; multiplies the weights if there are any. It is
-            given as the phrase unfolds and taken back if it breaks off; each occurrence of each phrase counts.
+        prior_weight: power of the priors that posteriors are divided by, in each frame, 0 to 100.
+        hotwords: phrases that are likelier here than elsewhere; or weights by phrase, -100 to 100, below 0 for less
+            likely; or a UTF-8 text file of them, one phrase per line, optionally with a tab and its weight.
+        hotword_weight: bonus (natural log) per symbol of a phrase, 0 to 100; multiplies the weights if there are any.
+            It is given as the phrase unfolds and taken back if it breaks off; each occurrence of each phrase counts.
         whole_words: hotwords begin and end where words do, if the tokenizer knows words.
         threads: lines decoded at the same time.
         neural_lm: run folder or checkpoint of a neural language model of the tokenizer's symbols, as
             ``seqlab train experiment=char_lm`` makes them.
-        neural_weight: factor of its log-probabilities.
+        neural_weight: factor of its log-probabilities, 0 to 100.
         neural_mode: "fusion" scores every symbol in the search, in one thread, the lines of a batch side by side, so
             that the last digits of scores depend on the batch; "rescore" ranks the readings that the search ends with
             anew.
@@ -80,7 +85,7 @@ class Beam:
         lexicon: str | None = None,
         priors: str | list[float] | None = None,
         prior_weight: float = 0.3,
-        hotwords: list[str] | dict[str, float] | None = None,
+        hotwords: str | list[str] | dict[str, float] | None = None,
         hotword_weight: float = 0.5,
         whole_words: bool = True,
         threads: int = 1,
@@ -101,12 +106,19 @@ class Beam:
             faults.append(f"blank_skip must be a probability above 0, or null, got {blank_skip}")
         if threshold is not None and not threshold > 0:
             faults.append(f"threshold must be above 0, or null, got {threshold}")
-        if not 0 <= lm_weight < np.inf:
-            faults.append(f"lm_weight must be 0 or more, got {lm_weight}")
-        if not 0 <= neural_weight < np.inf:
-            faults.append(f"neural_weight must be 0 or more, got {neural_weight}")
-        if not unknown_score <= 0:
-            faults.append(f"unknown_score must be 0 or less, got {unknown_score}")
+        ranges = {
+            "lm_weight": (0, lm_weight, 100),
+            "insertion_bonus": (-100, insertion_bonus, 100),
+            "unknown_score": (-1000, unknown_score, 0),
+            "prior_weight": (0, prior_weight, 100),
+            "hotword_weight": (0, hotword_weight, 100),
+            "neural_weight": (0, neural_weight, 100),
+        }
+        for key, (low, value, high) in ranges.items():
+            if not low <= value <= high:  # not even NaN
+                faults.append(f"{key} must be a number from {low} to {high}, got {value}")
+        if beam > LARGEST_BEAM:
+            faults.append(f"beam must be {LARGEST_BEAM} or less, got {beam}")
         if n_best > beam:
             faults.append(f"n_best ({n_best}) cannot be more than beam ({beam})")
         if faults:
@@ -130,9 +142,10 @@ class Beam:
         boundary = _sources.word_boundaries(tokenizer)
         automaton = build_automaton(hotwords or [], hotword_weight, whole_words, tokenizer, boundary)
         model = None if lm is None else NGram.load(lm)
+        source = f"decoder.lm: {lm}" if lexicon is None else f"decoder.lexicon: {lexicon}"
         words = None if lexicon is None else read_words(lexicon)
         self._fusion = _sources.build_fusion(
-            tokenizer, model, lm_weight, insertion_bonus, unknown_score, words, automaton
+            tokenizer, model, lm_weight, insertion_bonus, unknown_score, words, automaton, source
         )
         self._start = (0 if model is None else model.start, automaton.start)
         self._limits = _search.Limits(
@@ -141,6 +154,10 @@ class Beam:
             margin=0.0 if threshold is None else float(np.exp(-threshold)),
             log_skip=np.inf if blank_skip is None else float(np.log(blank_skip)),
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Beam":
+        """Return itself: decoding changes nothing in it, and it holds modules and large tables."""
+        return self
 
     def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
         """Decode a batch.

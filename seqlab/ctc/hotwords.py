@@ -1,6 +1,8 @@
 """Phrases to listen for, as one automaton (Aho and Corasick 1975): its cost does not grow with their number."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +11,9 @@ from seqlab.ctc.lexicon import build_trie
 from seqlab.errors import ConfigError, DataError
 
 BOUNDARY = 0  # the blank's label is no symbol of a text: in the automaton it is the edge of a word
+LARGEST_WEIGHT = 100.0
+LARGEST_BONUS = 300.0  # natural log; exp() of it and its square stay finite
+SHOWN = 20  # faults
 
 
 class Automaton(NamedTuple):
@@ -41,7 +46,7 @@ class Automaton(NamedTuple):
 
 
 def build_automaton(
-    phrases: Mapping[str, float] | Sequence[str],
+    phrases: str | Mapping[str, float] | Sequence[str],
     weight: float,
     whole_words: bool,
     tokenizer: Any,
@@ -50,32 +55,96 @@ def build_automaton(
     """Build the automaton of a list of phrases; without phrases, one that costs nothing.
 
     Args:
-        phrases: phrases, or weights by phrase; the bonus is natural-log, per symbol (edges not counted).
+        phrases: phrases, or weights by phrase, or a file of them (see ``read_phrases``); the bonus is natural-log, per
+            symbol (edges not counted).
         weight: multiplies the weights, or is the weight of every phrase of a list.
         whole_words: a phrase must begin and end with a word.
         tokenizer: text to labels.
         boundary: labels that begin a new word, (V,): the space, or the pieces that do.
 
     Raises:
-        ConfigError: a phrase has characters that have no label, or is empty.
+        ConfigError: a phrase has characters that have no label, or is empty; a weight is none or out of its range; or
+            a file cannot be read.
     """
-    weights = dict(phrases) if isinstance(phrases, Mapping) else dict.fromkeys(phrases, 1.0)
     whole_words = whole_words and bool(boundary.any())
     sequences, bonuses, faults = [], [], []
-    for phrase, factor in weights.items():
+    seen: dict[str, float] = {}
+    for where, phrase, given in _entries(phrases):
+        if not isinstance(phrase, str):
+            faults.append(f"{where}: {phrase!r} is no text; put it in quotes")
+            continue
         try:
-            labels = tokenizer.encode(phrase)
-        except DataError as error:
-            faults.append(f"decoder.hotwords: {phrase!r}: {error}")
+            factor, labels = _weight(given), tokenizer.encode(phrase)
+        except (ConfigError, DataError) as error:
+            faults.append(f"{where}: {phrase!r}: {error}")
             continue
         if not labels:
-            faults.append(f"decoder.hotwords: {phrase!r} is empty")
+            faults.append(f"{where}: {phrase!r} is empty")
+            continue
+        if phrase in seen:
+            if seen[phrase] != factor:
+                faults.append(f"{where}: {phrase!r} has the weight {factor:g} here and {seen[phrase]:g} before")
+            continue
+        seen[phrase] = factor
         sequences.append(edges(labels, boundary, tokenizer.space) if whole_words else labels)
         bonuses.append(weight * factor * len(labels))
     if faults:
-        raise ConfigError("\n".join(faults))
+        more = [f"... and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        raise ConfigError("\n".join(faults[:SHOWN] + more))
     pieces = whole_words and bool(boundary.sum() > (tokenizer.space is not None))
     return _automaton(sequences, np.array(bonuses), len(boundary), whole_words, pieces)
+
+
+def read_phrases(path: str | Path) -> list[tuple[int, str, str]]:
+    """Read a UTF-8 text file of phrases, one per line, optionally with a tab and a weight; empty lines are skipped.
+
+    Returns:
+        Number of the line, phrase and weight as it is written, "1" where there is none.
+
+    Raises:
+        ConfigError: the file cannot be read, is not UTF-8 or holds no phrases.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"decoder.hotwords: cannot read {path}: {error}; give a UTF-8 file, one phrase per line, "
+            "or a list: [one, two]"
+        ) from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            phrase, tab, weight = line.partition("\t")
+            rows.append((number, phrase.strip(), weight.strip() if tab else "1"))
+    if not rows:
+        raise ConfigError(f"decoder.hotwords: {path} holds no phrases")
+    return rows
+
+
+def _entries(phrases: str | Mapping[str, float] | Sequence[str]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield where each phrase stands, the phrase, and its weight, neither checked."""
+    key = "decoder.hotwords"
+    if isinstance(phrases, str):
+        for number, phrase, weight in read_phrases(phrases):
+            try:
+                yield f"{key}: {phrases}:{number}", phrase, float(weight)
+            except ValueError:
+                yield f"{key}: {phrases}:{number}", phrase, weight
+    elif isinstance(phrases, Mapping):
+        for phrase, factor in phrases.items():
+            yield key, phrase, factor
+    else:
+        for phrase in phrases:
+            yield key, phrase, 1.0
+
+
+def _weight(given: Any) -> float:
+    """Return a phrase's weight, checked."""
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not number or not math.isfinite(given) or abs(given) > LARGEST_WEIGHT:
+        limit = f"{LARGEST_WEIGHT:g}"
+        raise ConfigError(f"the weight must be a number from -{limit} to {limit}, got {given!r}")
+    return float(given)
 
 
 def edges(labels: Sequence[int], boundary: np.ndarray, space: int | None) -> list[int]:
@@ -117,6 +186,11 @@ def _automaton(
                 break
         kept[node] += kept[fail[node]]
         advance[node] = max(advance[node], advance[fail[node]])
+    if (largest := float(np.abs(kept + advance).max())) > LARGEST_BONUS:
+        raise ConfigError(
+            f"decoder.hotwords: a phrase and those that end in it get {largest:g} (natural log) together, more than "
+            f"{LARGEST_BONUS:g}; lower decoder.hotword_weight or the weights"
+        )
     root = np.zeros(num_labels, np.int32)
     for label, node in children[0].items():
         root[label] = node

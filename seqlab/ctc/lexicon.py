@@ -1,5 +1,6 @@
 """Words as a trie over labels, so that a search can follow many spellings at once."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqlab.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
 
 
 class Trie(NamedTuple):
@@ -77,9 +80,18 @@ class Spelling(NamedTuple):
     labels: list[list[int]]
 
 
-def spell(words: Iterable[str], tokenizer: Any) -> Spelling:
-    """Spell words; those with characters outside the alphabet, with spaces inside or empty ones are left out."""
-    known, labels = [], []
+def spell(words: Iterable[str], tokenizer: Any, source: str) -> Spelling:
+    """Spell words; those with characters outside the alphabet, with spaces inside or empty ones are left out.
+
+    Args:
+        words: words.
+        tokenizer: text to labels.
+        source: where they come from, for messages.
+
+    Raises:
+        ConfigError: none can be spelled.
+    """
+    known, labels, dropped = [], [], []
     space = tokenizer.space
     for word in words:
         if word.startswith("<") and word.endswith(">"):
@@ -87,10 +99,24 @@ def spell(words: Iterable[str], tokenizer: Any) -> Spelling:
         try:
             spelled = tokenizer.encode(word)
         except DataError:
-            continue
+            spelled = []
         if spelled and space not in spelled:
             known.append(word)
             labels.append(spelled)
+        else:
+            dropped.append(word)
+    some = ", ".join(map(repr, dropped[:5])) + ", ..." * (len(dropped) > 5)
+    if not known:
+        told = f" ({some})" if dropped else ""
+        raise ConfigError(
+            f"{source}: none of the words can be spelled with the tokenizer's alphabet{told}; is it for other text, or "
+            "written in another case?"
+        )
+    if dropped:
+        log.warning(
+            "%s: %d of %d words cannot be spelled with the tokenizer's alphabet and are left out: %s",
+            *(source, len(dropped), len(known) + len(dropped), some),
+        )
     return Spelling(known, labels)
 
 
@@ -101,7 +127,7 @@ def read_words(path: str | Path) -> list[str]:
         ConfigError: the file is missing, empty or not UTF-8, or a line holds more than one word.
     """
     try:
-        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"decoder.lexicon: cannot read {path}: {error}; give a UTF-8 file, one word per line"

@@ -75,7 +75,7 @@ def read_text(path: str, report: Callable[[int], None] | None = None) -> Iterato
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: a line is not UTF-8, or none of a manifest; the gzip file is damaged.
+        DataError: a line is not UTF-8, or none of a manifest, or has a NUL character; the gzip file is damaged.
     """
     name = "standard input" if path == "-" else path
     number = 0
@@ -87,6 +87,10 @@ def read_text(path: str, report: Callable[[int], None] | None = None) -> Iterato
         try:
             for number, line in enumerate(file, 1):
                 text = _decoded(line, f"{name}:{number}", manifest)
+                if "\0" in text:  # ARPA files cannot hold it
+                    raise DataError(
+                        f"{name}:{number}: a NUL character; take it out, e.g. tr -d '\\000', or is it UTF-16?"
+                    )
                 if text.strip():
                     yield number, text
                 if report and number % 1000 == 0 and path != "-":

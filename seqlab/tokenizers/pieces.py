@@ -88,7 +88,7 @@ class SentencePieces:
                 hard_vocab_limit=False,
                 character_coverage=1.0,
                 normalization_rule_name="identity",
-                max_sentence_length=max(len(line.encode()) for line in lines) + 1,
+                max_sentence_length=max(10, *(len(line.encode()) + 1 for line in lines)),
                 unk_id=0,
                 bos_id=-1,
                 eos_id=-1,

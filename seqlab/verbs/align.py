@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from seqlab.alignment import Aligner, fit_local, open_line, save
+from seqlab.alignment import DECODER, Aligner, fit_local, open_line, save
 from seqlab.ctc import priors
 from seqlab.ctc.peakiness import Peakiness, peakiness
 from seqlab.data.sources import check_kind
@@ -30,12 +30,15 @@ Times (or places in an image) of the words and characters of a text that is know
   seqlab align MODEL lines.jsonl -d OUT             every line of a manifest, one file each
 
   seqlab align MODEL train.jsonl --fit              once, seconds: much more exact borders from then on
-  seqlab align MODEL train.jsonl --write-priors RUN/priors.json      label priors, for decoders that divide by them
+  seqlab align MODEL train.jsonl --write-priors priors.json     label priors, see below
   seqlab align MODEL dev.jsonl --peakiness          how peaky the model's output is
 
 CTC does not ask where a symbol is emitted, and a BLSTM may be early or late by several tenths of a second. --fit trains
 a small network of three frames' sight, with label priors in its loss, on lines with their texts (the training part is
 best) and keeps it in the run folder; it then places what the model has found. --plain does without it.
+
+A file of label priors is used where it is named: by --priors FILE here, and by beam search with decoder=beam
+decoder.priors=FILE (seqlab transcribe: -s decoder=beam -s decoder.priors=FILE).
 
 A word that is * alone stands for anything that the text leaves out: "one * five". Words that are not in the recording
 get a confidence near 0 and are named.
@@ -94,9 +97,10 @@ def align(arguments: Sequence[str]) -> int:
 
 
 def _aligner(given: argparse.Namespace) -> Aligner:
-    aligner = (
-        Aligner(Recognizer.load(given.model, given.device)) if given.plain else Aligner.load(given.model, given.device)
-    )
+    if given.plain:
+        aligner = Aligner(Recognizer.load(given.model, given.device, DECODER))
+    else:
+        aligner = Aligner.load(given.model, given.device)
     aligner.star = given.star
     if given.priors:
         aligner.log_priors = priors.read(given.priors, aligner.recognizer.tokenizer.symbols)
@@ -131,6 +135,7 @@ def _manifest(aligner: Aligner, given: argparse.Namespace, console: Console) -> 
     check_kind(lines, aligner.recognizer.kind)
     if given.format == "textgrid" and not given.output_dir:
         raise ConfigError("a TextGrid holds one recording: give --output-dir")
+    names = _names([line.id for line in lines])
     done: list[Transcript] = []
     failed = 0
     for line in _each(lines, "aligning", console):
@@ -144,7 +149,7 @@ def _manifest(aligner: Aligner, given: argparse.Namespace, console: Console) -> 
         transcript.id = line.id
         _name_unsure(transcript, line.id, aligner.star, console)
         if given.output_dir or not given.output:
-            _write(given, [transcript], line.id)
+            _write(given, [transcript], names[line.id])
         else:
             done.append(transcript)
     if done:
@@ -154,10 +159,25 @@ def _manifest(aligner: Aligner, given: argparse.Namespace, console: Console) -> 
     return 1 if failed else 0
 
 
+def _names(ids: Sequence[str]) -> dict[str, str]:
+    """Return a file name for each line id; where two would have the same, the later one is numbered."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for line_id in sorted(ids, key=lambda i: "/" in i):  # those that are names already keep them
+        name = stem = line_id.replace("/", "_")
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name)
+        names[line_id] = name
+    return names
+
+
 def _write(given: argparse.Namespace, transcripts: Sequence[Transcript], name: str | None) -> None:
     form = FORMATS[given.format]
     if given.output_dir and name is not None:
-        form.write(Path(given.output_dir) / f"{name.replace('/', '_')}.{SUFFIX[given.format]}", transcripts)
+        form.write(Path(given.output_dir) / f"{name}.{SUFFIX[given.format]}", transcripts)
     elif given.output and given.output != "-":
         form.write(given.output, transcripts)
     else:
@@ -168,7 +188,7 @@ def _write(given: argparse.Namespace, transcripts: Sequence[Transcript], name: s
 
 def _job(given: argparse.Namespace, console: Console) -> None:
     """Fit the local aligner, write label priors, or print the peakiness."""
-    recognizer = Recognizer.load(given.model, given.device)
+    recognizer = Recognizer.load(given.model, given.device, DECODER)
     lines = read_manifest(given.source)
     check_kind(lines, recognizer.kind)
     symbols = recognizer.tokenizer.symbols
@@ -215,7 +235,8 @@ def _each(lines: Sequence[Line], what: str, console: Console) -> Iterator[Line]:
 
 
 def _cure(error: Exception) -> str:
-    return "; --skip-unknown leaves them out" if "not in the alphabet" in str(error) else ""
+    unknown = ("not in the alphabet", "are in no piece")  # what tokenizers say
+    return "; --skip-unknown leaves them out" if any(part in str(error) for part in unknown) else ""
 
 
 def _name_unsure(transcript: Transcript, name: str, star: str, console: Console) -> None:

@@ -27,8 +27,8 @@ from seqlab.report.headline import headline
 
 def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     """Evaluate a model on one or several manifests; returns the files written for each."""
-    torch.set_num_threads(config["threads"])
     recognizer = Recognizer.load(config["model"], config["device"], config.get("decoder"))
+    recognizer.use_threads(config["threads"])
     manifests = config["manifest"] or (recognizer.config.get("corpus") or {}).get("test")
     if not manifests:
         raise ConfigError("manifest: the model's corpus names no test part; give manifest=...jsonl")
@@ -110,6 +110,8 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
     Raises:
         DataError: as ``read_batches``.
     """
+    flat = torch.zeros(1, len(recognizer.tokenizer.symbols)).log_softmax(1)
+    recognizer.decode([flat])  # what a decoder compiles when it is first used is no part of the time
     begun = time.perf_counter()
     source = recognizer.source
     texts: list[str] = [""] * len(lines)

@@ -90,6 +90,8 @@ def lm(arguments: Sequence[str]) -> int:
     score.add_argument("--pieces", **pieces)  # type: ignore[arg-type]
 
     given = parser.parse_args(arguments)
+    if getattr(given, "pieces", None) and given.unit not in (None, "piece"):
+        parser.error("--pieces goes with --unit piece")
     if given.verb != "score" and not given.output.endswith(SUFFIXES):
         raise ConfigError(f"{given.output}: the name must end in {', '.join(SUFFIXES)}: it says which form to write")
     console = Console(stderr=True, emoji=False)

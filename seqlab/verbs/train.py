@@ -17,6 +17,7 @@ from seqlab.config import Config, build, load_yaml, resolve_target, save_yaml
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sampler import cut_batches
 from seqlab.data.sources import check_kind
+from seqlab.decoding import FILES
 from seqlab.diagnosis import Diagnosis, amount
 from seqlab.doctor import examine
 from seqlab.errors import ConfigError, DataError
@@ -90,6 +91,9 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
             tokenizer = build(config["tokenizer"], "tokenizer")
         tokenizer.fit(texts)
     config["tokenizer"] |= tokenizer.state()
+    for key in FILES:  # the run can then be read from any folder
+        if isinstance(config["decoder"].get(key), str):
+            config["decoder"][key] = os.path.abspath(config["decoder"][key])
     build(config["decoder"], "decoder", tokenizer=tokenizer)
     diagnosis = _examine(config, run_dir, splits, pool, tokenizer, console, first)
 

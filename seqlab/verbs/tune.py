@@ -22,6 +22,7 @@ from seqlab.scoring import add, char_counts, word_counts
 from seqlab.verbs.evaluate import read_batches
 
 BEAM = "seqlab.ctc.beam.Beam"
+GREEDY: Config = {"_target_": "seqlab.ctc.greedy.Greedy"}
 LM_FILE, NEURAL_FILE = "lm.ngram", "neural_lm.ckpt"  # in the run folder
 # What is tried: each value is moved by its steps, wide ones first, as long as that lowers the error rate on dev.
 STEPS: dict[str, tuple[float, ...]] = {
@@ -146,12 +147,17 @@ def tune(
         What was written.
     """
     torch.set_num_threads(threads)
-    recognizer = Recognizer.load(model, decoder={"_target_": "seqlab.ctc.greedy.Greedy"})
+    recognizer = Recognizer.load(model, decoder=GREEDY)
     folder = run_folder(model)
     corpus = recognizer.config.get("corpus") or {}
     manifests = [dev] if dev else corpus.get("dev")
     if not manifests:
         raise ConfigError("the model names no dev part; give --dev MANIFEST")
+    if neural:
+        NeuralLM.load(neural)  # what is wrong with it shows before anything long begins
+    built = None
+    if lm != "none":
+        built = NGram.load(lm) if lm else _from_training_text(recognizer, corpus.get("train"), order, console)
     lines = read_manifests(manifests)
     normalize = recognizer.tokenizer.normalize
     emissions = [torch.zeros(0)] * len(lines)
@@ -159,13 +165,11 @@ def tune(
         for i, emission in zip(batch, recognizer.emissions(signals), strict=True):
             emissions[i] = emission
     fixed: Config = {"beam": beam, "threads": threads}
-    names = ["prior_weight"]
-    built = None
-    if lm != "none":
-        built = NGram.load(lm) if lm else _from_training_text(recognizer, corpus.get("train"), order, console)
+    names = ["insertion_bonus", "prior_weight"]
+    if built is not None:
         fixed["lm"] = str(folder / f"{LM_FILE}.new")
         built.save(fixed["lm"])
-        names = ["lm_weight", "insertion_bonus", "prior_weight"]
+        names.insert(0, "lm_weight")
     if neural:
         fixed |= {"neural_lm": neural, "neural_mode": neural_mode}
         names.append("neural_weight")
@@ -189,16 +193,17 @@ def _choose(
     frames = torch.cat(emissions)
     fixed["priors"] = [round(p, 4) for p in frames.exp().mean(0).clamp(min=1e-8).log().tolist()]
     trials = Trials(recognizer, emissions, references, fixed, metric, console)
-    greedy: Config = {"_target_": "seqlab.ctc.greedy.Greedy"}
-    plain = trials.rate(greedy)
+    plain = trials.rate(GREEDY)
     console.print(f"  {metric.upper()} {100 * plain:6.2f}%  greedy", highlight=False)
     start = dict.fromkeys(names, 0.0)
     best = trials.search(names, start | ({"lm_weight": 0.4} if "lm_weight" in start else {}))
     found = trials(best)
-    node = trials.node(best) if found < plain else greedy
+    node = trials.node(best) if found < plain else dict(GREEDY)
     if not node.get("prior_weight"):
         node.pop("priors", None)
         node.pop("prior_weight", None)
+    node.pop("threads", None)  # whoever decodes says how many
+    (folder / FILE).unlink(missing_ok=True)  # while its files change it would not fit them
     if "lm" in node:
         shutil.move(str(node["lm"]), folder / LM_FILE)
         node["lm"] = str(folder / LM_FILE)
@@ -207,6 +212,9 @@ def _choose(
         node["neural_lm"] = str(folder / NEURAL_FILE)
     else:
         node = {k: v for k, v in node.items() if not k.startswith("neural")}
+    for key, name in (("lm", LM_FILE), ("neural_lm", NEURAL_FILE)):
+        if key not in node:
+            (folder / name).unlink(missing_ok=True)  # of an earlier choice
     hypotheses, texts = trials.decode(node)
     pairs = list(zip(references, texts, strict=True))
     both = {

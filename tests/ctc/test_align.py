@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchaudio.functional import forced_align
 
-from seqlab.ctc.align import STAR, align, realign, viterbi
+from seqlab.ctc.align import STAR, _backward, _forward, align, realign, viterbi
 from seqlab.ctc.feasibility import required_frames
 from seqlab.ctc.hypothesis import Span
 from seqlab.ctc.local import LocalAligner, fit
@@ -157,3 +157,8 @@ def test_peakiness_by_hand() -> None:
     assert two.rates()["blank"] == pytest.approx(3 / 8)
     assert two.rates()["frames_per_symbol"] == pytest.approx(5 / 4)
     assert Peakiness().rates() == {"blank": 0.0, "frames_per_symbol": 0.0, "entropy": 0.0, "sure": 0.0}
+
+
+def test_compiled_steps_are_kept_beside_the_module() -> None:
+    for step in (_forward, _backward):
+        assert type(step._cache).__name__ != "NullCache"

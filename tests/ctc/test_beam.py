@@ -1,6 +1,8 @@
 """Beam search against enumeration, against a simple search, alone and in batches."""
 
+import copy
 import itertools
+import logging
 import math
 import subprocess
 import sys
@@ -263,6 +265,13 @@ def test_impossible_and_broken_frames_do_not_crash() -> None:
     ("options", "told"),
     [
         ({"beam": 0}, "beam must be 1 or more"),
+        ({"beam": 100_001}, "beam must be 100000 or less"),
+        ({"insertion_bonus": math.nan}, "insertion_bonus must be a number from -100 to 100, got nan"),
+        ({"insertion_bonus": -101.0}, "insertion_bonus must be"),
+        ({"hotword_weight": math.inf}, "hotword_weight must be a number from 0 to 100"),
+        ({"prior_weight": -0.1}, "prior_weight must be a number from 0 to 100"),
+        ({"lm_weight": math.inf}, "lm_weight must be a number from 0 to 100"),
+        ({"unknown_score": -math.inf}, "unknown_score must be a number from -1000 to 0"),
         ({"token_cut": 1.0}, "token_cut must be"),
         ({"n_best": 5, "beam": 4}, "n_best"),
         ({"threshold": 0.0}, "threshold"),
@@ -271,6 +280,14 @@ def test_impossible_and_broken_frames_do_not_crash() -> None:
         ({"unknown_score": 1.0}, "unknown_score"),
         ({"lexicon": "/nowhere/words.txt"}, "cannot read /nowhere/words.txt"),
         ({"hotwords": ["axe"]}, "'axe'"),
+        ({"hotwords": [""]}, "'' is empty"),
+        ({"hotwords": ["a", " "]}, "' ' is empty"),
+        ({"hotwords": [1]}, "1 is no text"),
+        ({"hotwords": {"ab": "abc"}}, "'ab': the weight must be a number from -100 to 100, got 'abc'"),
+        ({"hotwords": {"ab": math.nan}}, "'ab': the weight must be"),
+        ({"hotwords": {"ab": -101}}, "'ab': the weight must be"),
+        ({"hotwords": {"abcb": 100}, "hotword_weight": 1.0}, "get 400"),
+        ({"hotwords": "/nowhere/names.txt"}, "cannot read /nowhere/names.txt"),
         ({"priors": [0.0]}, "1 values for the tokenizer's 4 symbols"),
     ],
 )
@@ -296,3 +313,86 @@ def test_a_line_that_cannot_end_keeps_its_whole_words(files: Path) -> None:
         line[0, t, label] = 1.0
     found = decode(Beam(WORDS, beam=1, lexicon=str(files / "lexicon.txt")), line.log())
     assert (WORDS.decode(found.labels), found.score) == ("ab", -math.inf)
+
+
+def test_a_copy_decodes_the_same(files: Path) -> None:
+    line, decoder = peaky(np.random.default_rng(4), 40, 4), Beam(WORDS, lm=str(files / "words.arpa"), hotwords=["ab"])
+    assert decode(copy.deepcopy(decoder), line) == decode(decoder, line)
+
+
+def test_large_numbers_keep_scores_finite(files: Path) -> None:
+    line = peaky(np.random.default_rng(6), 40, 4)
+    large = {"insertion_bonus": 100.0, "lm_weight": 100.0, "hotwords": {"ab": 50.0}, "hotword_weight": 3.0}
+    for name in ("words.arpa", "characters.arpa"):
+        assert not math.isnan(decode(Beam(WORDS, lm=str(files / name), **large), line).score)
+    assert math.isfinite(decode(Beam(WORDS, insertion_bonus=-100.0, hotwords={"ab": -100}), line).score)
+
+
+def test_hotwords_may_stand_in_a_file(tmp_path: Path) -> None:
+    names, line = tmp_path / "names.txt", random_lines(8, 6, 4, 1.0)
+    names.write_text("\ufeffab a\n\n  \nb\t-1.5\r\nba \t 2\n", encoding="utf-8")
+    expected = readings(Beam(WORDS, **EVERYTHING, hotwords={"ab a": 1.0, "b": -1.5, "ba": 2.0}), line)
+    assert readings(Beam(WORDS, **EVERYTHING, hotwords=str(names)), line) == expected
+    names.write_text("ab\naxe\nb\tmuch\nab\t2\n\t2\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        Beam(WORDS, hotwords=str(names))
+    told = str(caught.value).splitlines()
+    assert [message.partition("names.txt:")[2][:1] for message in told] == ["2", "3", "4", "5"]
+    assert "'b': the weight must be" in told[1]
+    for content in (b"\n \n", b"\xff\xfe"):
+        names.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"decoder.hotwords: .*names\.txt"):
+            Beam(WORDS, hotwords=str(names))
+
+
+def model_of(path: Path, *words: str) -> str:
+    specials = {("<unk>",): (-2.0, 0.0), ("<s>",): (-99.0, 0.0), ("</s>",): (-1.0, 0.0)}
+    path.write_text(arpa(specials | {(word,): (-1.0, 0.0) for word in words}), encoding="utf-8")
+    return str(path)
+
+
+def test_a_model_of_other_text_or_case_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    upper = model_of(tmp_path / "upper.arpa", "A", "B", "<space>")
+    with pytest.raises(ConfigError, match="knows none of the tokenizer's symbols; it knows them in another case"):
+        Beam(WORDS, lm=upper)
+    with pytest.raises(ConfigError, match="other text"):
+        Beam(Characters("xy "), lm=upper)
+    with caplog.at_level(logging.WARNING):
+        Beam(Characters("ABCDEFGH"), lm=model_of(tmp_path / "six.arpa", *"ABCDEfg"))
+        Beam(Characters("ABCDE"), lm=model_of(tmp_path / "four.arpa", *"ABCD"))  # 20 %
+    (record,) = caplog.records
+    assert "does not know 3 of the tokenizer's 8 symbols: 'F' 'G' 'H'; it knows them in another case" in record.message
+
+
+class Pieces(Characters):
+    """Symbols of which the first begins a word."""
+
+    def __init__(self) -> None:
+        super().__init__("\u2581ab")
+        self.starts = frozenset([1])
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "words", "told"),
+    [
+        (ABC, ["ab", "cab"], r"a model of words, but the tokenizer \(Characters\) has neither"),
+        (WORDS, ["\u2581ab", "a"], r"a model of pieces, but the tokenizer \(Characters\) has characters"),
+        (Pieces(), ["a", "b"], r"a model of characters, but the tokenizer \(Pieces\) has pieces"),
+    ],
+)
+def test_a_model_of_other_units_is_refused(tokenizer: Characters, words: list[str], told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"decoder.lm is {told}"):
+        Beam(tokenizer, lm=model_of(tmp_path / "lm.arpa", *words))
+
+
+def test_words_that_cannot_be_spelled_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("\ufeffab\nAB\na\nx1\nx2\nx3\nx4\nx5\n", encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        Beam(WORDS, lexicon=str(words))
+    (record,) = caplog.records
+    assert "words.txt: 6 of 8 words cannot be spelled" in record.message
+    assert record.message.endswith("'AB', 'x1', 'x2', 'x3', 'x4', ...")
+    words.write_text("AB\nBA\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"words\.txt: none of the words .*'AB', 'BA'.*another case"):
+        Beam(WORDS, lexicon=str(words))

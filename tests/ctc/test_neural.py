@@ -148,7 +148,7 @@ def test_readings_are_remembered_by_their_text(folder: Path) -> None:
 def test_what_does_not_fit_is_named(folder: Path) -> None:
     with pytest.raises(ConfigError, match="knows none of the recogniser's symbols"):
         Beam(Characters("XY"), neural_lm=str(folder / "ab.ckpt"))
-    with pytest.raises(ConfigError, match="neural_weight must be 0 or more"):
+    with pytest.raises(ConfigError, match="neural_weight must be a number from 0 to 100"):
         Beam(ABC, neural_weight=-1.0)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt not found"):
         Beam(ABC, neural_lm=str(folder / "nowhere.ckpt"))

@@ -94,6 +94,9 @@ def test_pieces(seqlab: Run, tmp_path: Path) -> None:
         (["build", "none", "-o", "m.ngram"], "none: No such file"),
         (["build", "empty", "-o", "m.ngram"], "there is no text"),
         (["build", "latin1", "-o", "m.ngram"], "latin1:2: not UTF-8; convert the file"),
+        (["build", "nul", "-o", "m.arpa"], "nul:2: a NUL character"),
+        (["build", "nul.jsonl", "-o", "m.arpa"], "nul.jsonl:1: a NUL character"),
+        (["build", "text", "--unit", "word", "--pieces", "p", "-o", "m.arpa"], "--pieces goes with --unit piece"),
         (["build", "special", "-o", "m.ngram"], "special:2: the text holds <s>"),
         (["build", "bad.jsonl", "-o", "m.ngram"], "bad.jsonl:1: no line of a manifest"),
         (["build", "cut.gz", "-o", "m.ngram"], "cut.gz:1: the gzip file is damaged"),
@@ -115,6 +118,8 @@ def test_mistakes_get_one_clear_message(arguments: list[str], message: str, seql
     write(tmp_path / "text")
     (tmp_path / "empty").write_text("\n\n")
     (tmp_path / "latin1").write_bytes("fine\ncaf\u00e9\n".encode("latin1"))
+    (tmp_path / "nul").write_bytes(b"fine\na\0b\n")
+    (tmp_path / "nul.jsonl").write_text('{"text": "a\\u0000b"}\n')
     (tmp_path / "special").write_text("fine\nnot <s> fine\n")
     (tmp_path / "bad.jsonl").write_text('{"id": "1"}\n')
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"fine\n" * 1000)[:20])
