@@ -86,6 +86,8 @@ class Fusion(NamedTuple):
         labels: (V,).
         lexicon: (nodes + 1,).
         hotwords: (states + 1,).
+        hear: the hotword automaton's next state after each label (0: a word's edge), (states, V); (0, 0) if that is too
+            large, and it is found on the way.
         neural: factor of each label after each prefix in the beam, (K, V), at label 0 that of the line's end; (0, 0)
             without a neural model.
     """
@@ -95,6 +97,7 @@ class Fusion(NamedTuple):
     labels: np.ndarray
     lexicon: np.ndarray
     hotwords: np.ndarray
+    hear: np.ndarray
     neural: np.ndarray
 
 
@@ -121,8 +124,10 @@ def _child(trie: np.ndarray, node: int, wanted: int) -> int:
 
 
 @inlined
-def _hear(state: int, symbol: int, labels: np.ndarray, hotwords: np.ndarray) -> int:
+def _hear(state: int, symbol: int, labels: np.ndarray, hotwords: np.ndarray, hear: np.ndarray) -> int:
     """Return the hotword automaton's next state."""
+    if hear.shape[0]:
+        return hear[state, symbol]
     while state:
         child = _child(hotwords, state, symbol)
         if child >= 0:
@@ -132,19 +137,21 @@ def _hear(state: int, symbol: int, labels: np.ndarray, hotwords: np.ndarray) -> 
 
 
 @inlined
-def _hear_label(state: int, label: int, on: Switches, labels: np.ndarray, hotwords: np.ndarray) -> tuple[int, float]:
+def _hear_label(
+    state: int, label: int, on: Switches, labels: np.ndarray, hotwords: np.ndarray, hear: np.ndarray
+) -> tuple[int, float]:
     """Return the automaton's next state and the factor of the bonus; word edges (0) are symbols of their own."""
     factor = 1.0
     if on.whole_words:
         if labels[label].boundary:
-            edge = _hear(state, 0, labels, hotwords)
+            edge = _hear(state, 0, labels, hotwords, hear)
             factor = hotwords[state].depart * hotwords[edge].arrive
             state = edge
             if label == on.space:
                 return state, factor
         elif state == 0:
             return state, factor  # in the middle of a word
-    after = _hear(state, label, labels, hotwords)
+    after = _hear(state, label, labels, hotwords, hear)
     return after, factor * hotwords[state].depart * hotwords[after].arrive
 
 
@@ -159,6 +166,7 @@ def extend(
     labels: np.ndarray,
     lexicon: np.ndarray,
     hotwords: np.ndarray,
+    hear: np.ndarray,
 ) -> tuple[float, int, int, int]:
     """Extend a prefix by a symbol.
 
@@ -175,6 +183,7 @@ def extend(
         labels: labels.
         lexicon: lexicon.
         hotwords: hotwords.
+        hear: their states.
 
     Returns:
         The factor, 0 where the symbol is not allowed, and the three states.
@@ -201,7 +210,7 @@ def extend(
         lm, log_prob = read_word(tables, lm, labels[label].unit)
         factor *= np.exp(on.lm_weight * log_prob)
     if on.hot:
-        hot, bonus = _hear_label(hot, label, on, labels, hotwords)
+        hot, bonus = _hear_label(hot, label, on, labels, hotwords, hear)
         factor *= bonus
     return factor, lm, word, hot
 
@@ -221,6 +230,6 @@ def close(lm: int, word: int, hot: int, fusion: Fusion) -> float:
     if on.hot:
         score += np.log(hotwords[hot].depart)
         if on.whole_words:
-            after = _hear(hot, 0, labels, hotwords)
+            after = _hear(hot, 0, labels, hotwords, fusion.hear)
             score += np.log(hotwords[after].arrive) + np.log(hotwords[after].depart)
     return score

@@ -75,7 +75,7 @@ def _advance(
     beam, width, room = live.node.size, scratch.is_stay.size // live.node.size, scratch.values.size
     tried, chance, prob, column, last, total, reach, idle, blank, symbol, is_stay, values, codes, stack = scratch
     node, old_blank, old_symbol, counts = live.node, live.blank, live.symbol, live.counts
-    on, tables, labels, lexicon, hotwords, neural = fusion
+    on, tables, labels, lexicon, hotwords, hear, neural = fusion
     alone = on.hot and not (on.words or on.by_symbol or on.neural)
     for t in range(log_probs.shape[0]):
         row = log_probs[t]
@@ -139,7 +139,7 @@ def _advance(
                     lm, word, hot = here.lm, here.word, here.hot
                     if closes and value * reach[i] * lexicon[word].close < bound:
                         continue
-                    value *= extend(lm, word, hot, label, on, tables, labels, lexicon, hotwords)[0]
+                    value *= extend(lm, word, hot, label, on, tables, labels, lexicon, hotwords, hear)[0]
                     if on.neural:
                         value *= neural[i, label]
                     if value < bound:
@@ -187,7 +187,7 @@ def _commit(
     """Make the ranked candidates the beam: a code is the prefix's old place and the symbol that extends it, or 0."""
     counts, node, scale = live.counts, live.node, 1.0 / values[0]
     frame, rows = counts[FRAME], counts[NODES]
-    on, tables, labels, lexicon, hotwords, neural = fusion
+    on, tables, labels, lexicon, hotwords, hear, neural = fusion
     for i in range(counts[SIZE]):
         tree[node[i]].slot, tree[node[i]].seen = -1, frame - 1
     for r in range(filled):
@@ -208,7 +208,7 @@ def _commit(
                     new.gain = labels[label].constant
                 elif on.active:
                     lm, word, hot = up.lm, up.word, up.hot
-                    gain, lm, word, hot = extend(lm, word, hot, label, on, tables, labels, lexicon, hotwords)
+                    gain, lm, word, hot = extend(lm, word, hot, label, on, tables, labels, lexicon, hotwords, hear)
                     new.gain, new.lm, new.word, new.hot = gain, lm, word, hot
                     if on.neural:
                         new.gain *= neural[i, label]

@@ -99,7 +99,9 @@ def build_fusion(
     nodes = _nodes(
         tokenizer, lm if by_word else None, lm_weight, insertion_bonus, unknown_score, lexicon, words, source
     )
-    return Fusion(on, frozen(empty) if lm is None else lm.tables, labels, nodes, hotwords, np.zeros((0, 0)))
+    return Fusion(
+        on, frozen(empty) if lm is None else lm.tables, labels, nodes, hotwords, automaton.hear, np.zeros((0, 0))
+    )
 
 
 def _check_unit(lm: NGram, tokenizer: Any, has_words: bool) -> None:

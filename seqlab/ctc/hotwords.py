@@ -13,6 +13,7 @@ from seqlab.errors import ConfigError, DataError
 BOUNDARY = 0  # the blank's label is no symbol of a text: in the automaton it is the edge of a word
 LARGEST_WEIGHT = 100.0
 LARGEST_BONUS = 300.0  # natural log; exp() of it and its square stay finite
+LARGEST_TABLE = 4_000_000
 SHOWN = 20  # faults
 
 
@@ -32,6 +33,7 @@ class Automaton(NamedTuple):
         start: state before the first symbol.
         whole_words: whether word edges are symbols.
         most: upper bound of the factor of the next symbol, (states,).
+        hear: next state by label, (states, V); (0, 0) beyond 4 million values, 16 MB.
     """
 
     first: np.ndarray
@@ -43,6 +45,7 @@ class Automaton(NamedTuple):
     start: int
     whole_words: bool
     most: np.ndarray
+    hear: np.ndarray
 
 
 def build_automaton(
@@ -212,4 +215,18 @@ def _automaton(
         int(root[BOUNDARY]) if whole_words else 0,
         whole_words,
         most,
+        _next_states(children, fail, root),
     )
+
+
+def _next_states(children: list[dict[int, int]], fail: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Return the state after each label from each state; nothing if that is too large."""
+    if len(children) * len(root) > LARGEST_TABLE:
+        return np.zeros((0, 0), np.int32)
+    states = np.empty((len(children), len(root)), np.int32)
+    states[0] = root
+    for node in range(1, len(children)):  # a state's fail stands before it, nearer to the root
+        states[node] = states[fail[node]]
+        for label, child in children[node].items():
+            states[node, label] = child
+    return states

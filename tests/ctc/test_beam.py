@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqlab.ctc import hotwords as hotwords_module
 from seqlab.ctc.beam import Beam
 from seqlab.ctc.greedy import Greedy
 from seqlab.ctc.hypothesis import Hypothesis
@@ -396,3 +397,17 @@ def test_words_that_cannot_be_spelled_are_told(tmp_path: Path, caplog: pytest.Lo
     words.write_text("AB\nBA\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"words\.txt: none of the words .*'AB', 'BA'.*another case"):
         Beam(WORDS, lexicon=str(words))
+
+
+def test_hotwords_count_alike_with_and_without_their_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    phrases = {"".join(rng.choice(list("ab "), 6)).strip() or "a": float(rng.uniform(0.1, 2)) for _ in range(30)}
+    emissions = torch.from_numpy(rng.normal(size=(4, 30, 4)) * 2).float().log_softmax(2)
+    lengths = torch.tensor([30, 25, 12, 1])
+    results = []
+    for largest in (10**6, 0):
+        monkeypatch.setattr(hotwords_module, "LARGEST_TABLE", largest)
+        beam = Beam(Characters("ab "), beam=16, hotwords=phrases)
+        assert (beam._fusion.hear.size > 0) == (largest > 0)
+        results.append([(h.labels, h.score) for h in beam(emissions, lengths)])
+    assert results[0] == results[1]
