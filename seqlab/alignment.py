@@ -19,7 +19,7 @@ from torch import Tensor
 from seqlab.ctc.align import STAR, align, realign
 from seqlab.ctc.feasibility import required_frames
 from seqlab.ctc.hypothesis import Span
-from seqlab.ctc.local import LocalAligner, fit
+from seqlab.ctc.local import PRIOR_WEIGHT, LocalAligner, fit
 from seqlab.decoding import run_folder
 from seqlab.errors import DataError
 from seqlab.files import replacing
@@ -204,7 +204,10 @@ def open_line(recognizer: Recognizer, line: Line) -> Signal:
 
 
 def fit_local(
-    recognizer: Recognizer, lines: Sequence[Line], done: Callable[[float], object] = lambda share: None
+    recognizer: Recognizer,
+    lines: Sequence[Line],
+    done: Callable[[float], object] = lambda share: None,
+    prior_weight: float = PRIOR_WEIGHT,
 ) -> LocalAligner:
     """Fit a local aligner to lines with their texts, a model's training part best; takes seconds.
 
@@ -214,6 +217,7 @@ def fit_local(
         recognizer: the model.
         lines: of its kind.
         done: told the share of the work that is done.
+        prior_weight: exponent of the label priors in its loss; 0 is plain CTC, for comparison.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -236,7 +240,7 @@ def fit_local(
             break
     if not rows:
         raise DataError("no line is usable: each is empty, too short, or has characters that the model does not know")
-    return fit(rows, len(recognizer.tokenizer.symbols), done)
+    return fit(rows, len(recognizer.tokenizer.symbols), done, prior_weight)
 
 
 @torch.no_grad()

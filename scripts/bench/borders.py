@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from seqlab.alignment import Aligner, open_line
+from seqlab.alignment import Aligner, fit_local, open_line
 from seqlab.ctc import priors
 from seqlab.ctc.peakiness import Peakiness, peakiness
 from seqlab.decoding import run_folder
@@ -23,7 +23,8 @@ from seqlab.manifest import Line, read_manifest
 from seqlab.media import audio_info
 from seqlab.recognizer import Signal
 
-BAR_S = 0.060  # mean error of the CTC path
+BAR_S = 0.060  # mean error with plain CTC
+PLAIN = "local, plain CTC"
 BAR_GAIN = 0.25  # by which the best other way must be lower
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", metavar="RUN", nargs="+")
     parser.add_argument("--manifest", required=True, metavar="FOLDER/strings_dev.jsonl")
+    parser.add_argument("--train", metavar="FOLDER/strings_train.jsonl", help="fit a local aligner with plain CTC, too")
     parser.add_argument("--noise-db", type=float, help="add white noise of this power to the recordings")
     parser.add_argument("--prior-weights", type=float, nargs="*", default=[0.3, 0.6, 0.9])
     given = parser.parse_args()
@@ -72,6 +74,8 @@ def main() -> None:
         ways = {"CTC path": (None, 0.0)} | {f"priors^{w:g}": (None, w) for w in given.prior_weights}
         if local is not None:
             ways["local aligner"] = (local, 0.0)
+        if given.train:
+            ways[PLAIN] = (fit_local(aligner.recognizer, read_manifest(given.train), prior_weight=0.0), 0.0)
         print("  way                mean ms   start    end   bias of start, end   beyond 100 ms")
         means: dict[str, float] = {}
         for name, (near, weight) in ways.items():

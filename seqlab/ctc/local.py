@@ -55,7 +55,10 @@ class LocalAligner(nn.Module):
 
 
 def fit(
-    lines: Sequence[tuple[Tensor, Tensor]], num_symbols: int, done: Callable[[float], object] = lambda share: None
+    lines: Sequence[tuple[Tensor, Tensor]],
+    num_symbols: int,
+    done: Callable[[float], object] = lambda share: None,
+    prior_weight: float = PRIOR_WEIGHT,
 ) -> LocalAligner:
     """Train an aligner; the same lines give the same aligner.
 
@@ -63,11 +66,12 @@ def fit(
         lines: frames (T, F) and labels (L,) of each line; one or more, all feasible.
         num_symbols: blank included.
         done: told the share of the work that is done.
+        prior_weight: exponent of the label priors in the loss; 0 is plain CTC, for comparison.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(SEED)
         net = LocalAligner(lines[0][0].shape[1], num_symbols)
-        loss = CTCLoss(prior_weight=PRIOR_WEIGHT, num_symbols=num_symbols)
+        loss = CTCLoss(prior_weight=prior_weight, num_symbols=num_symbols)
         order = sorted(range(len(lines)), key=lambda i: len(lines[i][0]))
         batches = [order[i : i + LINES] for i in range(0, len(order), LINES)]
         optimizer = torch.optim.AdamW(net.parameters(), lr=LR)
@@ -87,5 +91,6 @@ def fit(
                 optimizer.step()
                 schedule.step()
                 done((epoch * len(batches) + number + 1) / steps)
-        net.priors.copy_(loss.priors)
+        if prior_weight:  # else uniform, which changes nothing
+            net.priors.copy_(loss.priors)
     return net.eval()
