@@ -1,8 +1,12 @@
-"""Which file of a run folder holds its weights."""
+"""Which file of a run folder holds its weights, and what is in it."""
 
 import math
 import re
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from seqlab.errors import DataError
 
@@ -26,6 +30,23 @@ def find_checkpoint(path: str | Path) -> Path:
     if (folder / "last.ckpt").is_file():
         return folder / "last.ckpt"
     raise DataError(f"{path} holds no checkpoint; a run folder has checkpoints/*.ckpt")
+
+
+def read_checkpoint(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the configuration and the weights of the model in a checkpoint; nothing in the file is executed.
+
+    A damaged or hostile file raises whatever it leads to, which ``reason`` puts into words.
+    """
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k[:6] == "model."}
+    return checkpoint["hyper_parameters"]["config"], weights
+
+
+def reason(error: Exception) -> str:
+    """Say in one line why a checkpoint could not be read."""
+    if "weights_only" in str(error):  # torch's advice would be to run the code in it
+        return "it is no plain file of weights"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _metric_in_name(path: Path) -> tuple[float, str]:

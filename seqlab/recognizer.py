@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from seqlab.batch import pad
-from seqlab.checkpoints import find_checkpoint
+from seqlab.checkpoints import find_checkpoint, read_checkpoint, reason
 from seqlab.config import Config, build
 from seqlab.ctc.alternatives import readings, word_readings
 from seqlab.ctc.confidence import Confidence, word_ranges
@@ -108,9 +108,7 @@ class Recognizer:
             kept = {}  # what is damaged is not wanted
         given = decoder or kept.get("decoder")
         try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-            config = checkpoint["hyper_parameters"]["config"]
-            weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k[:6] == "model."}
+            config, weights = read_checkpoint(file)
             tokenizer = build(config["tokenizer"], "tokenizer")
             with torch.device("meta"):  # takes no memory, so that false sizes are found before they cost any
                 model = CTCModel(config, len(tokenizer.symbols))
@@ -120,13 +118,10 @@ class Recognizer:
         except OSError:
             raise
         except Exception as error:  # whatever a damaged or hostile file leads to
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if "weights_only" in str(error):  # torch's advice would be to run the code in it
-                reason = "it is no plain file of weights"
-            if reason == "'frontend'":  # only language models have none
+            if reason(error) == "'frontend'":  # only language models have none
                 what = "is a language model, no recogniser; it goes with one by seqlab tune RUN --neural"
                 raise DataError(f"{file} {what}") from None
-            raise DataError(f"{file} is no checkpoint of seqlab, or of another version: {reason}") from None
+            raise DataError(f"{file} is no checkpoint of seqlab, or of another version: {reason(error)}") from None
         if given is not None:
             config["decoder"] = given
             try:

@@ -17,9 +17,11 @@ of frames below 0.9. The text is Python's own documentation; language models are
 import argparse
 import importlib.util
 import logging
+import os
 import pydoc_data.topics
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -121,6 +123,24 @@ class Bench:
         print(f"{'ok' if fine else 'MISSED'}: {text}: {value:.2f}, bar {least}")
         if not fine:
             self.missed.append(text)
+
+    def start(self) -> None:
+        """Time building a decoder and reading a line with it in new processes: with nothing compiled, and again."""
+        code = (
+            "import time, torch\nfrom seqlab.ctc.beam import Beam\n"
+            "from seqlab.tokenizers.characters import Characters\nbegun = time.process_time()\n"
+            "Beam(Characters('ab '))(torch.randn(1, 20, 4).log_softmax(2), torch.tensor([20]))\n"
+            "print(time.process_time() - begun)"
+        )
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(self.folder / "numba")}
+        seconds = []
+        for name in ("first", "second", "third"):
+            done = subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            )
+            seconds.append(float(done.stdout))
+            print(f"{name} start: {seconds[-1]:.2f} CPU s")
+        self.bar("second start, times below one second", 1 / seconds[1], 1.0)
 
     def without_model(self) -> None:
         beams = (16, 64, 100)
@@ -238,6 +258,7 @@ def main() -> None:
             print(f"{name} is not installed: left out")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(given.lines, given.rounds, Path(folder))
+        bench.start()
         bench.without_model()
         bench.with_model()
         bench.hotwords()

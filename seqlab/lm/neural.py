@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqlab.checkpoints import find_checkpoint
+from seqlab.checkpoints import find_checkpoint, read_checkpoint, reason
 from seqlab.config import Config, build
 from seqlab.errors import DataError
 from seqlab.files import replacing
@@ -78,9 +78,7 @@ class NeuralLM(nn.Module):
         """
         file = find_checkpoint(path)
         try:
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-            config = checkpoint["hyper_parameters"]["config"]
-            weights = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k[:6] == "model."}
+            config, weights = read_checkpoint(file)
             tokenizer = build(config["tokenizer"], "tokenizer")
             with torch.device("meta"):  # takes no memory, so that false sizes are found before they cost any
                 model: NeuralLM = build(config["lm"], "lm", num_symbols=len(tokenizer.symbols))
@@ -89,13 +87,9 @@ class NeuralLM(nn.Module):
         except OSError:
             raise
         except Exception as error:  # whatever a damaged or hostile file leads to
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if "weights_only" in str(error):  # torch's advice would be to run the code in it
-                reason = "it is no plain file of weights"
-            if reason == "'lm'":
-                reason = "it is a recogniser"
+            why = "it is a recogniser" if reason(error) == "'lm'" else reason(error)
             raise DataError(
-                f"{file} is no neural language model of seqlab: {reason}; seqlab train experiment=char_lm trains one"
+                f"{file} is no neural language model of seqlab: {why}; seqlab train experiment=char_lm trains one"
             ) from None
         model.tokenizer, model.node = tokenizer, config["lm"]
         return model

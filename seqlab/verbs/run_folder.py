@@ -8,16 +8,45 @@ import subprocess
 import time
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
 
 import seqlab
-from seqlab.config import Config, load_yaml
+from seqlab.checkpoints import find_checkpoint
+from seqlab.config import Config, build, load_yaml, save_yaml
 from seqlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seqlab.training.trainer import Training
 
 # What may not change when a run is resumed: the network, its output and the optimiser, whose state is restored.
 FIXED_ON_RESUME = ("init", "lm", "tokenizer", "frontend", "normalize", "stem", "encoder", "optimizer")
+
+
+def fit_run(training: "Training", task: Any, data: Any, config: Config, resume: Path | None, console: Console) -> Path:
+    """Write down what the run is, train, and say what came of it; returns the best checkpoint."""
+    from seqlab.training.trainer import is_first_process  # Lightning takes seconds to import
+
+    run_dir = training.run_dir
+    loggers = [build(node, "logger", save_dir=str(run_dir)) for node in config["logger"].values()]
+    if is_first_process():  # only now is it sure that the new run can begin
+        if not resume:
+            _clear(run_dir, training.checkpoints)
+        save_yaml(config, run_dir / "config.yaml")
+        _record(config, run_dir)
+    begun = time.process_time()
+    trainer = training.fit(task, data, loggers, resume)
+    best = find_checkpoint(run_dir)
+    minutes = (time.process_time() - begun) / 60
+    console.print(
+        f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
+        f"best checkpoint: {best}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return best
 
 
 def open_run(config: Config, run_dir: Path, last: Path, console: Console, first: bool) -> Path | None:
@@ -57,7 +86,7 @@ def _check_left(last: Path, config: Config) -> None:
         raise ConfigError(f"resume: {last} is in epoch {done + 1} already; training.max_epochs={epochs} leaves none")
 
 
-def clear(run_dir: Path, checkpoints: Path) -> None:
+def _clear(run_dir: Path, checkpoints: Path) -> None:
     """Remove what an earlier run left, when it is to be replaced."""
     for path in (checkpoints, run_dir / "metrics.csv", run_dir / "tensorboard"):
         if path.is_dir():
@@ -66,7 +95,7 @@ def clear(run_dir: Path, checkpoints: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def record(config: Config, run_dir: Path) -> None:
+def _record(config: Config, run_dir: Path) -> None:
     """Write down what the run was made with: versions, commit, hashes of the manifests."""
     names = ("torch", "torchaudio", "lightning", "hydra-core", "numpy", "soundfile", "soxr", "jiwer")
     manifests = [p for split in ("train", "dev", "rejoin_from") for p in config["corpus"].get(split) or []]

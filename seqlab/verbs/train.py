@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from rich.console import Console
 from torch import nn
 
 import seqlab
-from seqlab.checkpoints import find_checkpoint
-from seqlab.config import Config, build, load_yaml, resolve_target, save_yaml
+from seqlab.config import Config, build, load_yaml, resolve_target
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sampler import cut_batches
 from seqlab.data.sources import check_kind
@@ -24,7 +22,7 @@ from seqlab.errors import ConfigError, DataError
 from seqlab.finetune import NETWORK, carry_weights, load_start, start_alphabet
 from seqlab.manifest import Line, read_manifests
 from seqlab.model import CTCModel, build_on_meta, freeze
-from seqlab.verbs.run_folder import clear, commit, open_run, record
+from seqlab.verbs.run_folder import commit, fit_run, open_run
 from seqlab.verbs.train_lm import train_lm
 
 LISTENED = 2000  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
@@ -123,24 +121,10 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
     _say_hello(config, run_dir, splits, diagnosis, task.model, console)
     if not resume and not start:
         _fit_normalization(task.model, data.train_set)
-    loggers = [build(node, "logger", save_dir=str(run_dir)) for node in config["logger"].values()]
-    if first:  # only now is it sure that the new run can begin
-        if not resume:
-            clear(run_dir, training.last.parent)
-        save_yaml(config, run_dir / "config.yaml")
-        record(config, run_dir)
-    begun = time.process_time()
-    trainer = training.fit(task, data, loggers, resume)
-    best = find_checkpoint(run_dir)
-    minutes = (time.process_time() - begun) / 60
-    console.print(
-        f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
-        f"best checkpoint: {best}\n"
-        f"next: seqlab evaluate {shlex.quote(f'model={run_dir}')}   or   seqlab transcribe {shlex.quote(str(run_dir))} "
-        "FILE...",
-        highlight=False,
-        soft_wrap=True,
-    )
+    best = fit_run(training, task, data, config, resume, console)
+    run = shlex.quote(str(run_dir))
+    told = f"next: seqlab evaluate {shlex.quote(f'model={run_dir}')}   or   seqlab transcribe {run} FILE..."
+    console.print(told, highlight=False, soft_wrap=True)
     return best
 
 

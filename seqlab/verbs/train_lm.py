@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,11 @@ from rich.console import Console
 from torch import nn
 
 import seqlab
-from seqlab.checkpoints import find_checkpoint
-from seqlab.config import Config, build, load_yaml, save_yaml
+from seqlab.config import Config, build, load_yaml
 from seqlab.data.text import Text, read_texts
 from seqlab.errors import ConfigError
 from seqlab.manifest import Line
-from seqlab.verbs.run_folder import clear, commit, open_run, record
+from seqlab.verbs.run_folder import commit, fit_run, open_run
 
 if TYPE_CHECKING:
     from seqlab.data.datamodule import DataModule
@@ -88,23 +86,9 @@ def train_lm(config: Config, run_dir: Path, console: Console) -> Path:
         highlight=False,
         soft_wrap=True,
     )
-    loggers = [build(node, "logger", save_dir=str(run_dir)) for node in config["logger"].values()]
-    if first:  # only now is it sure that the new run can begin
-        if not resume:
-            clear(run_dir, training.last.parent)
-        save_yaml(config, run_dir / "config.yaml")
-        record(config, run_dir)
-    begun = time.process_time()
-    trainer = training.fit(task, data, loggers, resume)
-    best = find_checkpoint(run_dir)
-    minutes = (time.process_time() - begun) / 60
-    console.print(
-        f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
-        f"best checkpoint: {best}\n"
-        f"next: seqlab tune RUN --neural {shlex.quote(str(run_dir))}, RUN being a recogniser",
-        highlight=False,
-        soft_wrap=True,
-    )
+    best = fit_run(training, task, data, config, resume, console)
+    told = f"next: seqlab tune RUN --neural {shlex.quote(str(run_dir))}, RUN being a recogniser"
+    console.print(told, highlight=False, soft_wrap=True)
     return best
 
 
