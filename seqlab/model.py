@@ -44,9 +44,17 @@ class CTCModel(nn.Module):
         """
         return self.read(*self.frames(signal, lengths))
 
-    def frames(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute what the encoder reads: the stem's frames (B, T, F) and their number per line."""
+    def frames(self, signal: Tensor, lengths: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
+        """Compute what the encoder reads: the stem's frames (B, T, F) and their number per line.
+
+        Args:
+            signal: as for ``forward``.
+            lengths: as for ``forward``.
+            views: how often each line is to come, each time masked apart; all lines, then all of them again.
+        """
         x, lengths = self.normalize(*self.frontend(signal, lengths))
+        if views > 1:
+            x, lengths = x.repeat(views, 1, 1), lengths.repeat(views)
         for mask in self.augment:
             x, lengths = mask(x, lengths)
         x, lengths = self.stem(x, lengths)

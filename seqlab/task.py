@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seqlab.base_task import Task
 from seqlab.batch import Batch
 from seqlab.config import build
+from seqlab.ctc.consistency import disagreement
 from seqlab.ctc.feasibility import infeasible
 from seqlab.model import CTCModel, freeze
 from seqlab.scoring import Counts, char_counts, word_counts
@@ -60,15 +61,19 @@ class CTCTask(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch."""
-        x, frames = self.model.frames(batch.signal, batch.lengths)
+        views = 2 if self.loss.consistency else 1
+        labels, label_lengths = batch.labels.repeat(views, 1), batch.label_lengths.repeat(views)
+        x, frames = self.model.frames(batch.signal, batch.lengths, views)
         log_probs, lengths = self.model.read(x, frames)
-        losses = self.loss(log_probs, lengths, batch.labels, batch.label_lengths)
+        losses = self.loss(log_probs, lengths, labels, label_lengths)
+        if self.loss.consistency:
+            losses = losses + self.loss.consistency * disagreement(log_probs, lengths)
         if self.shortcut is not None:
             side = self.shortcut(x.transpose(1, 2)).transpose(1, 2).float().log_softmax(2)
-            losses = losses + self.loss.shortcut * self.loss(side, frames, batch.labels, batch.label_lengths)
+            losses = losses + self.loss.shortcut * self.loss(side, frames, labels, label_lengths)
         self.loss.learn_priors(log_probs, lengths)
-        self._count_infeasible(batch, lengths)
-        loss = self.loss.mean(losses, batch.label_lengths)
+        self._count_infeasible(batch, lengths[: len(batch)])
+        loss = self.loss.mean(losses, label_lengths)
         self._log_step(loss, batch)
         return loss
 

@@ -26,13 +26,20 @@ class CTCLoss(nn.Module):
             past the encoder ("CTC shortcut", Retsinas et al. 2022): the stem learns sooner. 0: none.
         prior_weight: exponent of the priors, the paper's alpha, 0 to 1; 0: plain CTC.
         prior_decay: what a step leaves of the running mean.
+        consistency: weight of the disagreement between two views of each line, masked and dropped out apart, on top of
+            the CTC loss of both (``seqlab.ctc.consistency``); a step then costs twice as much. 0: one view.
         num_symbols: blank included, given by the program; ``prior_weight`` needs it to train.
     """
 
     priors: Tensor
 
     def __init__(
-        self, shortcut: float = 0.0, prior_weight: float = 0.0, prior_decay: float = 0.99, num_symbols: int = 0
+        self,
+        shortcut: float = 0.0,
+        prior_weight: float = 0.0,
+        prior_decay: float = 0.99,
+        consistency: float = 0.0,
+        num_symbols: int = 0,
     ) -> None:
         super().__init__()
         if shortcut < 0:
@@ -41,7 +48,10 @@ class CTCLoss(nn.Module):
             raise ValueError(f"prior_weight must lie in [0, 1], got {prior_weight}")
         if not 0 <= prior_decay < 1:
             raise ValueError(f"prior_decay must lie in [0, 1), got {prior_decay}")
+        if consistency < 0:
+            raise ValueError(f"consistency must be 0 or more, got {consistency}")
         self.shortcut = shortcut
+        self.consistency = consistency
         self.prior_weight = prior_weight
         self.prior_decay = prior_decay
         if prior_weight:
