@@ -104,6 +104,26 @@ def test_seed_decides_the_result(corpus: Path, seqlab: Run, tmp_path: Path) -> N
     assert not torch.equal(weights[0], weights[2])
 
 
+def test_two_views_of_each_line_are_masked_apart(
+    corpus: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seqlab import task as module
+
+    seen = []
+    original = module.disagreement
+
+    def disagreement(log_probs: Tensor, lengths: Tensor) -> Tensor:
+        seen.append((len(log_probs), lengths.chunk(2), float(original(log_probs, lengths).sum())))
+        return original(log_probs, lengths)
+
+    monkeypatch.setattr(module, "disagreement", disagreement)
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "loss.consistency=0.2", "loss.shortcut=0.3")
+    assert done.returncode == 0, done.stderr
+    assert seen
+    assert all(views % 2 == 0 and first.equal(second) and apart > 0 for views, (first, second), apart in seen)
+    assert all(float(r["train/loss"]) > 0 for r in rows(tmp_path / "run") if r["train/loss"])
+
+
 def test_global_normalisation_and_bf16_train(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     settings = ["normalize=global", "training.precision=bf16-mixed", "training.accumulate=2", "optimizer=sgd"]
     done = seqlab("train", *small_settings(corpus), *settings, "run_dir=run", "training.early_stopping=1")
