@@ -1,4 +1,4 @@
-"""Every frontend, normalisation, stem and encoder that has a YAML keeps the contract.
+"""Every frontend, normalisation, stem, encoder and cell that has a YAML keeps the contract; cells in an encoder.
 
 forward(x, lengths) -> (x, lengths); num_frames gives the same lengths; padding never changes a result.
 """
@@ -6,6 +6,7 @@ forward(x, lengths) -> (x, lengths); num_frames gives the same lengths; padding 
 import copy
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from seqlab.config import compose
+from seqlab.model import build_on_meta
+
 CONF = Path(__file__).resolve().parent.parent / "conf"
 INPUT_SIZE = 12
 # Sizes that keep the tests quick, put in place of the YAML's where a part has such a setting.
 SMALL = {"hidden_size": 16, "num_layers": 2, "out_size": 10}
+SMALL_CELL = {"hidden_size": 8, "num_blocks": 4, "proj_size": 6, "backbone_size": 10}
 
 Part = Any
 
@@ -26,16 +31,29 @@ def yamls(group: str) -> list[Path]:
     return sorted((CONF / group).glob("*.yaml"))
 
 
-def target(path: Path) -> tuple[type[nn.Module], dict[str, Any]]:
+def read(path: Path) -> tuple[type[nn.Module], dict[str, Any]]:
+    """Class and settings of one YAML."""
     node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    node.pop("defaults", None)
     module, _, name = node.pop("_target_").rpartition(".")
     return getattr(importlib.import_module(module), name), node
 
 
+def target(path: Path, small: bool = False) -> tuple[type[nn.Module], dict[str, Any]]:
+    """Class and settings of a part; a cell stands in a recurrent encoder."""
+    if path.parent.name != "cell" and path.stem != "recurrent":
+        kind, settings = read(path)
+    else:
+        cell, inner = read(path if path.parent.name == "cell" else CONF / "encoder/cell/lstm.yaml")
+        inner |= {key: value for key, value in SMALL_CELL.items() if small and key in inner}
+        kind, settings = read(CONF / "encoder/recurrent.yaml")
+        settings["cell"] = partial(cell, **inner)
+    return kind, settings | {key: value for key, value in SMALL.items() if small and key in settings}
+
+
 def build(path: Path) -> Part:
     torch.manual_seed(0)
-    kind, settings = target(path)
-    settings |= {key: value for key, value in SMALL.items() if key in settings}
+    kind, settings = target(path, small=True)
     if "channels" in settings:
         settings["channels"] = [4] * len(settings["channels"])
     part: Part = kind(**settings) if path.parent.name == "frontend" else kind(INPUT_SIZE, **settings)
@@ -51,12 +69,14 @@ def names(paths: list[Path]) -> dict[str, Any]:
 
 FRONTENDS = yamls("frontend")
 AUDIO = [path for path in FRONTENDS if target(path)[0].kind == "audio"]  # type: ignore[attr-defined]
-ON_FRAMES = [path for group in ("normalize", "stem", "encoder") for path in yamls(group)]
+CELLS = yamls("encoder/cell")
+ON_FRAMES = [path for group in ("normalize", "stem", "encoder") for path in yamls(group)] + CELLS
 every = pytest.mark.parametrize("path", **names(FRONTENDS + ON_FRAMES))
 on_frames = pytest.mark.parametrize("path", **names(ON_FRAMES))
 of_audio = pytest.mark.parametrize("path", **names(AUDIO))
 frontends = pytest.mark.parametrize("path", **names(FRONTENDS))
 stems = pytest.mark.parametrize("path", **names(yamls("stem")))
+cells = pytest.mark.parametrize("path", **names(CELLS))
 
 
 def batch(path: Path) -> tuple[Tensor, Tensor]:
@@ -76,7 +96,8 @@ def batch(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def test_every_group_has_parts() -> None:
-    assert {path.parent.name for path in FRONTENDS + ON_FRAMES} == {"frontend", "normalize", "stem", "encoder"}
+    groups = {"frontend", "normalize", "stem", "encoder", "cell"}
+    assert {path.parent.name for path in FRONTENDS + ON_FRAMES} == groups
 
 
 @every
@@ -84,6 +105,21 @@ def test_yaml_names_every_argument(path: Path) -> None:
     kind, settings = target(path)
     code = kind.__init__.__code__
     assert set(settings) == set(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]) - {"input_size"}
+
+
+@cells
+def test_cell_yaml_says_what_it_is_and_names_every_argument(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    kind, settings = read(path)
+    code = kind.__init__.__code__
+    assert set(settings) == set(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]) - {"input_size"}
+
+
+@cells
+def test_cell_is_chosen_checked_and_built_by_its_yaml(path: Path) -> None:
+    config = compose("train", ["encoder=recurrent", f"encoder/cell={path.stem}", "encoder.num_layers=1"])
+    encoder = build_on_meta(config).encoder
+    assert type(encoder.layers[0][0]) is read(path)[0]
 
 
 @every
@@ -296,6 +332,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("encoder/blstm", {"hidden_size": 0}, "hidden_size"),
     ("encoder/blstm", {"dropout": 1.5}, "dropout"),
     ("encoder/blstm", {"proj_size": 320}, "proj_size"),
+    ("encoder/blstm", {"init": "two"}, "init must be one of zero, one, chrono, cec"),
+    ("encoder/blstm", {"init": "chrono"}, "needs longest_lag"),
+    ("encoder/recurrent", {"num_layers": 0}, "num_layers"),
+    ("encoder/recurrent", {"dropout": 1.0}, "dropout"),
+    ("encoder/recurrent", {"out_dropout": -0.1}, "out_dropout"),
+    ("encoder/recurrent", {"cell": lambda input_size: nn.Linear(input_size, 3)}, "no recurrent cell"),
 ]
 
 

@@ -10,8 +10,8 @@ class Cell(nn.Module):
     """One recurrent layer in one direction.
 
     A cell says what one frame does (``step``, the paper's equations in torch operations) and what it carries
-    (``initial``). The sequence form that is inherited repeats the step; cells override it by something quicker that gives
-    the same numbers and the same gradients.
+    (``initial``). The sequence form that is inherited repeats the step; cells override it by something quicker that
+    gives the same numbers and the same gradients.
 
     Args:
         input_size: features per frame, D.

@@ -1,6 +1,7 @@
 """Configuration nodes: find conf/, check every ``_target_`` against the signature of its class, build it."""
 
 import difflib
+import functools
 import importlib
 import inspect
 import types
@@ -28,7 +29,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "stem": ("seqlab.stems.",),
     "encoder": ("seqlab.encoders.",),
+    "cell": ("seqlab.cells.",),
     "lm": ("seqlab.lm.neural.",),
+    "lag": ("seqlab.lab.",),
     "loss": ("seqlab.ctc.",),
     "decoder": ("seqlab.ctc.",),
     "optimizer": ("torch.optim.AdamW", "torch.optim.SGD"),
@@ -37,10 +40,14 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "training": ("seqlab.training.trainer.",),
     "logger": ("seqlab.training.metrics_csv.", "lightning.pytorch.loggers.TensorBoardLogger"),
 }
+# Nodes that are handed on unbuilt, as a class with its arguments: who gets one builds as many as it needs. They have
+# rooms of their own, wherever they stand.
+FACTORIES = frozenset({"cell"})
 # Arguments that the program passes, by the node's name: a YAML must not set them.
 PROVIDED: dict[str, frozenset[str]] = {
     "stem": frozenset({"input_size"}),
     "encoder": frozenset({"input_size"}),
+    "cell": frozenset({"input_size"}),
     "normalize": frozenset({"input_size"}),
     "optimizer": frozenset({"params"}),
     "lm": frozenset({"num_symbols"}),
@@ -114,6 +121,8 @@ def type_fault(value: Any, annotation: Any) -> str | None:
     if origin in (typing.Union, types.UnionType):
         faults = [type_fault(value, a) for a in arguments]
         return None if None in faults else f"must be {_type_name(annotation)}, got {value!r}"
+    if origin is Callable:
+        return f"must be a node with a _target_, got {value!r}"
     kind = origin or annotation
     if isinstance(kind, str) or not isinstance(kind, type):
         return None
@@ -164,10 +173,16 @@ def targets(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
             yield from targets(value, f"{path}[{index}]")
 
 
+def _room(path: str) -> str:
+    """Return the key of ROOMS that says what a node at a path may name: its top key, or its own if it is a factory."""
+    own = path.rpartition(".")[2]
+    return own if own in FACTORIES else path.split(".")[0].split("[")[0]
+
+
 def node_faults(path: str, node: Config) -> list[str]:
     """Check one node against the signature of its target; returns the faults, one string each."""
     try:
-        target = resolve_target(node["_target_"], path.split(".")[0].split("[")[0])
+        target = resolve_target(node["_target_"], _room(path))
     except ConfigError as error:
         return [f"{path}: {error}"]
     provided = PROVIDED.get(path.rpartition(".")[2], frozenset())
@@ -206,7 +221,7 @@ def format_faults(faults: Sequence[str], files: Mapping[str, str] | None = None)
 
 
 def build(node: Config, key: str, **provided: Any) -> Any:
-    """Build the object that a node describes; nested nodes are built first.
+    """Build the object that a node describes; nested nodes are built first, those of FACTORIES become a partial.
 
     Args:
         node: the node, with ``_target_`` and arguments.
@@ -218,7 +233,7 @@ def build(node: Config, key: str, **provided: Any) -> Any:
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ConfigError(f"{key}: needs a node with a _target_, got {node!r}")
-    arguments = {k: _build_nested(v, key) for k, v in node.items() if k != "_target_"}
+    arguments = {k: _build_nested(v, k if k in FACTORIES else key) for k, v in node.items() if k != "_target_"}
     target = resolve_target(node["_target_"], key)
     try:
         return target(**arguments, **provided)
@@ -229,6 +244,9 @@ def build(node: Config, key: str, **provided: Any) -> Any:
 
 
 def _build_nested(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping) and "_target_" in value and key in FACTORIES:
+        arguments = {k: _build_nested(v, key) for k, v in value.items() if k != "_target_"}
+        return functools.partial(resolve_target(value["_target_"], key), **arguments)
     if isinstance(value, Mapping):
         return build(dict(value), key) if "_target_" in value else {k: _build_nested(v, key) for k, v in value.items()}
     if isinstance(value, list):

@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
+from seqlab.cells.initial import Init, start_gates
 
 # Up to so many lines bfloat16 is slower than float32 on a CPU: a training step of 2 x 192 takes 1.3 times as long for
 # two, 1.1 for three, as long or less for four (scripts/bench/encoder.py --lines 2 --hidden-size 192 --num-layers 2
@@ -26,7 +27,7 @@ class BLSTM(nn.Module):
     freezes the number of frames of any LSTM (torch 2.11). Under bf16 autocast the states are bfloat16,
     on a CPU only from four lines on: fewer are quicker in float32.
 
-    The forget gate starts with a bias of 1. torch adds two biases, so bias_ih holds the 1 and bias_hh a 0.
+    torch adds two biases: where `init` sets one, bias_ih holds it and bias_hh a 0.
 
     Args:
         input_size: features per frame.
@@ -37,6 +38,8 @@ class BLSTM(nn.Module):
         dropout: share of states set to 0 between layers, while training.
         out_dropout: share of the last layer's states set to 0, while training.
         bidirectional: False reads forward only.
+        init: how the gates start, see ``seqlab.cells.initial.start_gates``; with `zero` their biases are random.
+        longest_lag: the longest lag expected, in frames, for `init` chrono.
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class BLSTM(nn.Module):
         dropout: float = 0.0,
         out_dropout: float = 0.0,
         bidirectional: bool = True,
+        init: Init = "one",
+        longest_lag: int | None = None,
     ) -> None:
         super().__init__()
         if min(input_size, hidden_size, num_layers) < 1:
@@ -72,14 +77,18 @@ class BLSTM(nn.Module):
             proj_size=proj_size,
         )
         self.num_features = (proj_size or hidden_size) * (2 if bidirectional else 1)
-        self._set_forget_bias()
+        self._start(init, longest_lag)
 
     @torch.no_grad()
-    def _set_forget_bias(self) -> None:
+    def _start(self, init: Init, longest_lag: int | None) -> None:
         size = self.lstm.hidden_size
-        for name, parameter in self.lstm.named_parameters():
-            if name.startswith("bias"):  # gates lie in the order input, forget, cell, output
-                parameter[size : 2 * size] = 1.0 if name.startswith("bias_ih") else 0.0
+        for names in self.lstm._all_weights:
+            weights = {name[:9]: getattr(self.lstm, name)[: 2 * size] for name in names if "hr" not in name}
+            # gates lie in the order input, forget, cell, output
+            bias, other = weights.pop("bias_ih_l"), weights.pop("bias_hh_l")
+            start_gates(init, longest_lag, bias[size:], bias[:size], tuple(w[size:] for w in weights.values()))
+            if init != "zero":
+                other[size if init == "one" else 0 :] = 0.0
 
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Return the lengths as they are."""
