@@ -22,6 +22,7 @@ seqlab: train speech and handwriting recognisers with recurrent networks and CTC
   seqlab transcribe RUN FILE...      recordings, line images, ink to text     (files, --options)
   seqlab transcribe RUN PAGES -f pages -d OUT    PAGE, ALTO and hOCR files with their text filled in
   seqlab align RUN FILE TEXT         times of the words of a known text      (files, --options)
+  seqlab inspect RUN FILE            a picture of gates, cells and posteriors over a line  (files, --options)
   seqlab tune RUN                    choose beam search and language model on dev  (files, --options)
   seqlab lm build TEXT -o MODEL      n-gram language models: build, convert, score  (files, --options)
   seqlab compare REPORT REPORT       reports of evaluate side by side         (files)
@@ -232,6 +233,12 @@ def _align(arguments: Sequence[str]) -> int:
     return align(arguments)
 
 
+def _inspect(arguments: Sequence[str]) -> int:
+    from seqlab.verbs.inspect import inspect
+
+    return inspect(arguments)
+
+
 def _lm(arguments: Sequence[str]) -> int:
     from seqlab.verbs.lm import lm
 
@@ -267,6 +274,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": lambda arguments: _hydra("evaluate", arguments),
     "transcribe": _transcribe,
     "align": _align,
+    "inspect": _inspect,
     "doctor": _doctor,
     "tune": _tune,
     "lm": _lm,

@@ -110,8 +110,8 @@ def draw(panel: Panel, curves: dict[str, Points]) -> str:
     values = [value for points in curves.values() for _, value in points]
     steps = [step for points in curves.values() for step, _ in points]
     logarithmic = min(values) > 0 and max(values) / min(values) >= _LOG_FROM
-    y_ticks = _log_ticks(min(values), max(values)) if logarithmic else _ticks(min(values), max(values), 5)
-    x_ticks = _ticks(min(steps), max(steps), 4)
+    y_ticks = log_ticks(min(values), max(values)) if logarithmic else ticks(min(values), max(values), 5)
+    x_ticks = ticks(min(steps), max(steps), 4)
     scale = math.log10 if logarithmic else float
     y_low, y_high = scale(min(y_ticks[0], *values)), scale(max(y_ticks[-1], *values))
     x_low, x_high = min(steps), max(steps)
@@ -165,7 +165,7 @@ def _thinned(points: Points) -> Iterator[tuple[float, float]]:
         yield sum(step for step, _ in part) / len(part), sum(value for _, value in part) / len(part)
 
 
-def _ticks(low: float, high: float, about: int) -> list[float]:
+def ticks(low: float, high: float, about: int) -> list[float]:
     """Return round numbers 1, 2 or 5 times a power of ten apart that span low to high."""
     if high <= low:
         return [low]
@@ -175,7 +175,7 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
     return [step * number for number in range(math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9) + 1)]
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """Return powers of ten between low and high; with 2 and 5 times them too where that leaves few."""
     decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
     ticks: list[float] = []

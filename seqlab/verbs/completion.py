@@ -2,7 +2,7 @@
 
 COMPLETION = r"""
 _seqlab() {
-    local verbs="prepare doctor train evaluate transcribe align tune lm compare completion"
+    local verbs="prepare doctor train evaluate transcribe align inspect tune lm compare completion"
     local word="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word"))
@@ -30,6 +30,10 @@ _seqlab() {
         align)
             local align="--text --format --output --output-dir --star --skip-unknown --plain --priors --prior-weight"
             COMPREPLY=($(compgen -f -W "$align --fit --write-priors --peakiness --threads --device" -- "$word"))
+            ;;
+        inspect)
+            local inspect="--id --text --layer --direction --cells --start --end --reach --lines --output"
+            COMPREPLY=($(compgen -f -W "$inspect --threads --device" -- "$word"))
             ;;
         doctor) COMPREPLY=($(compgen -f -W "--model --override --output" -- "$word")) ;;
         tune)
