@@ -2,7 +2,9 @@
 
 import json
 import os
+import random
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +23,29 @@ from seqlab.doctor import examine
 from seqlab.errors import ConfigError, DataError
 from seqlab.finetune import NETWORK, carry_weights, load_start, start_alphabet
 from seqlab.manifest import Line, read_manifests
+from seqlab.manifest_index import IndexedLines, open_manifests
 from seqlab.model import CTCModel, build_on_meta, freeze
+from seqlab.tokenizers.characters import Characters
 from seqlab.verbs.run_folder import commit, fit_run, open_run
 from seqlab.verbs.train_lm import train_lm
 
 LISTENED = 2000  # lines per split whose audio is decoded before epoch 1; seqlab doctor listens to all
+EXAMINED = 5000  # lines of an indexed split that are examined at all
+PIECES_FROM = 100_000  # lines of an indexed split that pieces are made from
 NORMALIZED = 1000  # lines that global normalisation is measured on
 
 
 def train(config: Config, run_dir: Path, console: Console) -> Path:
-    """Train as configured, a recogniser or a language model; returns the best checkpoint.
+    """Train as configured, a recogniser, a language model or a long-lag task; returns the best checkpoint.
 
     Raises:
         ConfigError: a setting is wrong or the run folder is taken.
         DataError: too many training lines are faulty.
     """
+    if config.get("lag"):
+        from seqlab.verbs.train_lag import train_lag  # recognisers need none of it
+
+        return train_lag(config, run_dir, console)
     if config.get("lm"):
         return train_lm(config, run_dir, console)
     from seqlab.training.trainer import Training, is_first_process  # Lightning takes seconds to import
@@ -63,11 +73,11 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         paths = config["corpus"].get(split) or []
         # absolute, so that the run can be evaluated from any folder
         config["corpus"][split] = [os.path.abspath(p) for p in ([paths] if isinstance(paths, str) else paths)]
-    splits: dict[str, list[Line]] = {}
+    splits: dict[str, list[Line] | IndexedLines] = {}
     for split in ("train", "dev"):
         if not config["corpus"].get(split):
             raise ConfigError(f"corpus.{split}: no manifest given; e.g. corpus.{split}=[my/{split}.jsonl]")
-        splits[split] = read_manifests(config["corpus"][split])
+        splits[split] = open_manifests(config["corpus"][split])
     rejoin = config["augment"]["rejoin"]
     if rejoin and not config["corpus"].get("rejoin_from"):
         raise ConfigError("augment.rejoin joins single recordings: name their manifest with corpus.rejoin_from=[...]")
@@ -80,7 +90,7 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         config["tokenizer"]["alphabet"] = load_yaml(run_dir / "config.yaml")["tokenizer"]["alphabet"]
         tokenizer = build(config["tokenizer"], "tokenizer")
     else:
-        texts = [line.text for line in splits["train"] + pool]
+        texts = [*_texts(splits["train"], tokenizer), *(line.text for line in pool)]
         if rejoin:  # what stands between joined texts has a label, too
             joiner: Any = resolve_target(rejoin["_target_"], "augment")
             texts.append(joiner.separator.join(texts[:2]))
@@ -89,6 +99,7 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
             tokenizer = build(config["tokenizer"], "tokenizer")
         tokenizer.fit(texts)
     config["tokenizer"] |= tokenizer.state()
+    _check_characters(splits["train"], tokenizer)
     for key in FILES:  # the run can then be read from any folder
         if isinstance(config["decoder"].get(key), str):
             config["decoder"][key] = os.path.abspath(config["decoder"][key])
@@ -140,7 +151,34 @@ def _check_augment(augment: Config, kind: str) -> None:
             raise ConfigError(f"{what}; use augment={fits}")
 
 
-def _check_pool(train: list[Line], pool: list[Line], console: Console) -> None:
+def _texts(lines: Sequence[Line], tokenizer: Any) -> list[str]:
+    """Return texts for a tokenizer to be made from: of indexed lines every character, and a sample for pieces."""
+    if not isinstance(lines, IndexedLines):
+        return [line.text for line in lines]
+    if isinstance(tokenizer, Characters):
+        return lines.texts
+    return lines.texts + [line.text for line in _sample(lines, PIECES_FROM)[0]]
+
+
+def _check_characters(lines: Sequence[Line], tokenizer: Any) -> None:
+    """Refuse indexed training lines with characters that have no label, as nobody looks at each of them."""
+    if not isinstance(lines, IndexedLines):
+        return
+    unknown = sorted({c for text in lines.texts for c in tokenizer.unknown(text)})
+    if unknown:
+        shown = " ".join(map(repr, unknown))
+        raise DataError(
+            f"corpus.train: {shown} are not in the alphabet; mend the texts ('seqlab doctor' names the lines)"
+        )
+
+
+def _sample(lines: Sequence[Line], most: int) -> tuple[list[Line], list[int]]:
+    """Return lines drawn without repetition, always the same, and their places."""
+    places = sorted(random.Random(0).sample(range(len(lines)), min(most, len(lines))))
+    return [lines[place] for place in places], places
+
+
+def _check_pool(train: Sequence[Line], pool: list[Line], console: Console) -> None:
     """Name speakers of training lines that have no single recordings to join from."""
     without = sorted({str(line.speaker) for line in train} - {str(line.speaker) for line in pool})
     if without and len(without) == len({str(line.speaker) for line in train}):
@@ -152,16 +190,26 @@ def _check_pool(train: list[Line], pool: list[Line], console: Console) -> None:
 def _examine(
     config: Config,
     run_dir: Path,
-    splits: dict[str, list[Line]],
+    splits: Mapping[str, list[Line] | IndexedLines],
     pool: list[Line],
     tokenizer: Any,
     console: Console,
     first: bool,
 ) -> Diagnosis:
-    """Run the doctor; leave faulty lines out, or stop when there are too many."""
+    """Run the doctor; leave faulty lines out, or stop when there are too many. Of indexed lines it sees a sample."""
     model = CTCModel(config, len(tokenizer.symbols))
-    parts = {**splits, **({"rejoin_from": pool} if pool else {})}
-    diagnosis = examine(parts, tokenizer, model, LISTENED, console if console.is_terminal else None)
+    parts: dict[str, list[Line]] = {"rejoin_from": pool} if pool else {}
+    places: dict[str, dict[str, int]] = {}  # of sampled lines, by "file:line"
+    for split, lines in splits.items():
+        if isinstance(lines, IndexedLines):
+            parts[split], chosen = _sample(lines, EXAMINED)
+            places[split] = {line.where: place for line, place in zip(parts[split], chosen, strict=True)}
+            told = f"{split}: {len(chosen)} of {len(lines)} lines examined, the others as they are read"
+            console.print(f"{told}; 'seqlab doctor' examines all", highlight=False, soft_wrap=True)
+        else:
+            parts[split] = lines
+    listened = LISTENED // 10 if places else LISTENED
+    diagnosis = examine(parts, tokenizer, model, listened, console if console.is_terminal else None)
     path = run_dir / "doctor.jsonl"
     if first:
         diagnosis.write(path)
@@ -169,13 +217,18 @@ def _examine(
         console.print(diagnosis.summary() + f"\nthe whole list: {path}", highlight=False, markup=False, soft_wrap=True)
     for split, lines in (("train", splits["train"]), ("dev", splits["dev"]), ("rejoin_from", pool)):
         bad = diagnosis.unusable(split)
-        if len(bad) > config["max_faulty"] * len(lines):
+        seen = len(places.get(split, lines))
+        if len(bad) > config["max_faulty"] * seen:
             raise DataError(
-                f"{len(bad)} of {len(lines)} lines of {split} are unusable, more than "
+                f"{len(bad)} of {seen} lines of {split} are unusable, more than "
                 f"max_faulty={config['max_faulty']} allows; they are named above and in {path}. "
                 "Mend them, or raise max_faulty to leave them out"
             )
-        lines[:] = [line for line in lines if line.where not in bad]
+        if isinstance(lines, IndexedLines):
+            lines.leave_out(places[split][where] for where in bad)
+            diagnosis.amounts[split] *= len(lines) / max(seen - len(bad), 1)
+        else:
+            lines[:] = [line for line in lines if line.where not in bad]
         if bad and not lines:
             raise DataError(f"every line of {split} is unusable; they are named above and in {path}")
     return diagnosis
@@ -184,7 +237,7 @@ def _examine(
 def _say_hello(
     config: Config,
     run_dir: Path,
-    splits: dict[str, list[Line]],
+    splits: Mapping[str, Sequence[Line]],
     diagnosis: Diagnosis,
     model: CTCModel,
     console: Console,
