@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# LibriSpeech: LIBRISPEECH=folder with the subsets; CORPUS=librispeech_mini for the mini sets.
-# Arguments are settings of seqlab train.
+# LibriSpeech: LIBRISPEECH=folder with the subsets; CORPUS=librispeech_mini (librispeech_100, _360, _960) for a part.
+# PREPARE: settings of seqlab prepare, for instance corpus.prepare.download=true. Arguments are settings of seqlab train.
 set -euo pipefail
 corpus=${CORPUS:-librispeech}
 run=${RUN:-runs/$corpus}
 folder=${SEQLAB_DATA:-data}/$corpus
-if [ -n "${LIBRISPEECH:-}" ]; then seqlab prepare corpus="$corpus" corpus.prepare.root="$LIBRISPEECH"; fi
+if [ -n "${LIBRISPEECH:-}" ]; then seqlab prepare corpus="$corpus" corpus.prepare.root="$LIBRISPEECH" ${PREPARE:-}; fi
 if [ ! -e "$folder/train.jsonl" ]; then
     echo "no manifests in $folder; give the corpus: LIBRISPEECH=LibriSpeech $0" >&2
     exit 2

@@ -1,7 +1,9 @@
 """What the corpus files share: roots, paths, headers read with progress, and manifests written together."""
 
+import json
 import logging
 import os
+import random
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from seqlab.errors import DataError
+from seqlab.errors import DataError, UserError
 from seqlab.manifest import MAX_FAULTS, Line, write_manifest
 from seqlab.media import AudioInfo, audio_info
 
@@ -75,30 +77,141 @@ def track(items: Sequence[T], what: str) -> Iterator[T]:
         yield item
 
 
-def read_headers(paths: Sequence[Path], what: str) -> list[AudioInfo]:
+def read_headers(paths: Sequence[Path], what: str, keep: Path | None = None) -> list[AudioInfo]:
     """Read the headers of audio files.
+
+    Args:
+        paths: the files.
+        what: for messages and progress.
+        keep: folder that remembers the headers, see try_headers.
 
     Raises:
         DataError: files are faulty; the message names up to 20 of them.
     """
-    headers, faults = [], []
-    for path in track(paths, what):
-        try:
-            headers.append(audio_info(path))
-        except (DataError, FileNotFoundError) as error:
-            faults.append(str(error))
-            if len(faults) == MAX_FAULTS:
-                break
+    found, faults = try_headers(paths, what, keep, most=MAX_FAULTS)
     if faults:
         more = f", looking stopped after {MAX_FAULTS}" if len(faults) == MAX_FAULTS else ""
-        raise DataError(f"{what}: {len(faults)} faulty file(s){more}:\n" + "\n".join(faults))
-    return headers
+        raise DataError(f"{what}: {len(faults)} faulty file(s){more}:\n" + "\n".join(faults.values()))
+    return [found[path] for path in paths]
+
+
+def try_headers(
+    paths: Sequence[Path], what: str, keep: Path | None = None, most: int | None = None
+) -> tuple[dict[Path, AudioInfo], dict[Path, str]]:
+    """Read the headers of audio files; returns those that can be read, and the faults of the others.
+
+    With ``keep`` nothing is read twice, neither by a second run nor after a run that was interrupted: the file
+    headers.cache there has path, size, time of change and header of each file, and a file that changed is read again.
+
+    Args:
+        paths: the files; each is read once, however often it is named.
+        what: for messages and progress.
+        keep: folder of headers.cache.
+        most: faults after which looking stops; None looks at all.
+    """
+    cache = keep / "headers.cache" if keep is not None else None
+    known = _kept_headers(cache) if cache is not None and cache.is_file() else {}
+    found: dict[Path, AudioInfo] = {}
+    faults: dict[Path, str] = {}
+    log = None
+    try:
+        for path in track(list(dict.fromkeys(paths)), what):
+            try:
+                state = os.stat(path)
+                key = (os.path.abspath(path), state.st_size, state.st_mtime_ns)
+                if key not in known:
+                    known[key] = audio_info(path)
+                    if cache is not None:
+                        if log is None:
+                            cache.parent.mkdir(parents=True, exist_ok=True)
+                            log = cache.open("a", encoding="utf-8", errors="surrogateescape")
+                        info = known[key]
+                        log.write(json.dumps([*key, info.samples, info.sample_rate, info.channels]) + "\n")
+                found[path] = known[key]
+            except FileNotFoundError:
+                faults[path] = f"{path} not found"
+            except (DataError, OSError) as error:
+                faults[path] = str(error)
+            if most is not None and len(faults) == most:
+                break
+    finally:
+        if log is not None:
+            log.close()
+    return found, faults
+
+
+def _kept_headers(cache: Path) -> dict[tuple[str, int, int], AudioInfo]:
+    """Read headers.cache; rows that are damaged, as the last of an interrupted run may be, don't count."""
+    known = {}
+    for row in cache.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        try:
+            path, size, changed, *header = json.loads(row)
+            known[path, size, changed] = AudioInfo(*map(int, header))
+        except (ValueError, TypeError):
+            continue
+    return known
 
 
 def some(names: Sequence[object], limit: int = 5) -> str:
     """Join the first names for a message and count the rest."""
     rest = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(str(name) for name in names[:limit]) + rest
+
+
+def check_shares(corpus: str, dev_share: float, test_share: float) -> None:
+    """Refuse shares that leave nothing to train on.
+
+    Raises:
+        UserError: shares make no sense.
+    """
+    if not (0 <= dev_share < 1 and 0 <= test_share < 1 and dev_share + test_share < 1):
+        raise UserError(
+            f"{corpus}: dev_share {dev_share} and test_share {test_share} must lie in [0, 1) and leave train"
+        )
+
+
+def draw_splits(
+    corpus: str,
+    units: Mapping[str, Sequence[Line]],
+    kind: str,
+    dev_share: float,
+    test_share: float,
+    seed: int,
+    cure: str = "",
+) -> dict[str, list[Line]]:
+    """Draw whole units (lines, folders, speakers) into test and dev until each has its share of lines.
+
+    The rest is train. A part with a share gets at least one unit, and may so exceed its share; one without stays empty.
+
+    Args:
+        corpus: names the draw and messages.
+        units: lines by unit.
+        kind: what a unit is, for messages.
+        dev_share: share of the lines.
+        test_share: share of the lines.
+        seed: of the draw.
+        cure: what else to do where there are too few units, for messages.
+
+    Raises:
+        DataError: the units are too few.
+    """
+    names = sorted(units)
+    random.Random(f"{corpus} {seed}").shuffle(names)
+    total = sum(map(len, units.values()))
+    shares = {"test": test_share, "dev": dev_share}
+    parts: dict[str, list[str]] = {part: [] for part in shares}
+    for part, share in shares.items():
+        count = 0
+        while names and share and count < max(1, round(share * total)):
+            parts[part].append(names.pop())
+            count += len(units[parts[part][-1]])
+    if not names or any(share and not parts[part] for part, share in shares.items()):
+        raise DataError(
+            f"{corpus}: {len(units)} {kind}(s) with {total} line(s) are too few to split by {kind}; give smaller "
+            f"shares{cure}"
+        )
+    parts["train"] = names
+    return {part: [line for name in sorted(parts[part]) for line in units[name]] for part in ("train", "dev", "test")}
 
 
 def write_manifests(

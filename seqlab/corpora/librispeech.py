@@ -15,7 +15,9 @@ reported for each. Speakers differ between subsets. A part of the tree is enough
 **Traps.** Texts are upper case, A-Z, apostrophe and space, no punctuation; ``case: lower`` suits other models' texts.
 Utterances reach 35 s. The last line of a transcript file may lack its newline. Partial copies list utterances whose
 audio is absent; they are left out, counted and named. The mini version has no test subset: results on dev-clean-2 are
-dev results. train-clean-100 against 960 hours of training: say which.
+dev results. train-clean-100 against 360 or 960 hours of training: say which; each has a configuration.
+
+**Totals.** Lines and speakers of each subset, and words of dev and test, are known and compared; see totals.json.
 """
 
 import logging
@@ -23,7 +25,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from seqlab.corpora._common import find_root, manifest_path, read_headers, some, write_manifests
+from seqlab.corpora._common import find_root, manifest_path, read_headers, some
+from seqlab.corpora._download import Archive, obtain, place_of
+from seqlab.corpora._speech import write_speech
 from seqlab.errors import DataError, UserError
 from seqlab.manifest import MAX_FAULTS, Line
 
@@ -38,6 +42,48 @@ DEFAULT_SPLITS: dict[str, tuple[str, ...]] = {
     "test-clean": ("test-clean",),
     "test-other": ("test-other",),
 }
+# lines and speakers of the whole subsets; words as scoring tools count them
+KNOWN: dict[str, dict[str, int]] = {
+    "train-clean-5": {"lines": 1519},
+    "train-clean-100": {"lines": 28_539, "speakers": 251},
+    "train-clean-360": {"lines": 104_014, "speakers": 921},
+    "train-other-500": {"lines": 148_688, "speakers": 1166},
+    "dev-clean-2": {"lines": 1089},
+    "dev-clean": {"lines": 2703, "speakers": 40, "words": 54_402},
+    "dev-other": {"lines": 2864, "speakers": 33, "words": 50_948},
+    "test-clean": {"lines": 2620, "speakers": 40, "words": 52_576},
+    "test-other": {"lines": 2939, "speakers": 33, "words": 52_343},
+}
+
+
+def _archive(subset: str, resource: int, gigabytes: float, digest: str) -> Archive:
+    url = f"https://www.openslr.org/resources/{resource}/{subset}.tar.gz"
+    return Archive((url,), f"LibriSpeech/{subset}", gigabytes, digest)
+
+
+ARCHIVES = {
+    archive.holds.rpartition("/")[2]: archive
+    for archive in (
+        _archive("train-clean-5", 31, 0.35, "md5:5df7d4e78065366204ca6845bb08f490"),
+        _archive(
+            *("train-clean-100", 12, 6.4),
+            "sha256:d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2",
+        ),
+        _archive(
+            *("train-clean-360", 12, 23.1),
+            "sha256:146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf",
+        ),
+        _archive(
+            *("train-other-500", 12, 30.6),
+            "sha256:ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2",
+        ),
+        _archive("dev-clean-2", 31, 0.13, "md5:6d7ab67ac6a1d2c993d050e16d61080d"),
+        _archive("dev-clean", 12, 0.34, "sha256:76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"),
+        _archive("dev-other", 12, 0.32, "sha256:12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365"),
+        _archive("test-clean", 12, 0.35, "sha256:39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"),
+        _archive("test-other", 12, 0.33, "sha256:d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29"),
+    )
+}
 _LAYOUT = (
     "It comes from openslr.org/12 (mini version: openslr.org/31): LibriSpeech/<subset>/<speaker>/<chapter>/"
     f"<speaker>-<chapter>-<nnnn>.flac and <speaker>-<chapter>.trans.txt; subsets: {', '.join(SUBSETS)}"
@@ -50,27 +96,32 @@ def prepare(
     out: str,
     subsets: Mapping[str, str | Sequence[str]] | Sequence[str] | None = None,
     case: Literal["upper", "lower"] = "upper",
+    download: bool = False,
 ) -> dict[str, Path]:
     """Write one manifest per split.
 
     Args:
         root: the folder LibriSpeech, its parent, or one subset folder, which then is all that is read.
-        out: folder of the manifests.
+        out: folder of the manifests and of totals.json.
         subsets: which subsets make which split, {"train": ["train-clean-100"], "dev": "dev-clean"}; a plain list picks
             subsets and leaves them in their usual splits; None takes all there are.
         case: upper, as published, or lower.
+        download: load the subsets that are missing from openslr.org first, into root, or <out>/download where root is
+            None; subsets must then be chosen.
 
     Returns:
         Manifests written, one for each split that has lines.
 
     Raises:
         UserError: an unknown subset or case.
-        DataError: root holds no subset, or a subset asked for by name is absent, or files are faulty.
+        DataError: root holds no subset, or a subset asked for by name is absent, or files are faulty; loading failed.
         FileNotFoundError: root does not exist.
     """
     if case not in ("upper", "lower"):
         raise UserError(f"case must be upper or lower, got {case!r}")
     splits = _splits(subsets)
+    if download:
+        root = _download(root, out, splits, chosen=subsets is not None)
     folder, present = _tree(find_root(root, "librispeech", _LAYOUT))
     if absent := [name for names in splits.values() for name in names if name not in present]:
         if subsets is not None:
@@ -85,7 +136,27 @@ def prepare(
                 manifests[split] += _subset(folder / name, Path(out), case, sexes)
     if not any(manifests.values()):
         raise DataError(f"librispeech: no utterance with both text and audio in {folder}. {_LAYOUT}")
-    return write_manifests(Path(out), manifests, parts=())  # subsets may be prepared one after the other
+    known = {
+        split: {key: sum(KNOWN[name].get(key, 0) for name in names) for key in KNOWN[names[0]]}
+        for split, names in splits.items()
+        if names and all(name in present and KNOWN[name].keys() == KNOWN[names[0]].keys() for name in names)
+    }
+    options = {"subsets": {split: [name for name in names if name in present] for split, names in splits.items()}}
+    # subsets may be prepared one after the other: manifests of other parts stay
+    return write_speech("librispeech", manifests, Path(out), options | {"case": case}, known, parts=())
+
+
+def _download(root: str | None, out: str, splits: Mapping[str, tuple[str, ...]], chosen: bool) -> str:
+    """Load what is missing; returns the folder that holds LibriSpeech."""
+    if not chosen:
+        raise UserError(
+            "librispeech: all subsets are 60 GB; choose some to load, corpus=librispeech_100 (librispeech_mini, "
+            "librispeech_360, librispeech_960) or corpus.prepare.subsets=[dev-clean] on the command line"
+        )
+    folder = place_of(root, out)
+    folder = folder.parent if folder.name == "LibriSpeech" else folder
+    obtain("librispeech", [ARCHIVES[name] for names in splits.values() for name in names], folder)
+    return str(folder)
 
 
 def _splits(subsets: Mapping[str, str | Sequence[str]] | Sequence[str] | None) -> dict[str, tuple[str, ...]]:
@@ -156,7 +227,7 @@ def _subset(folder: Path, out: Path, case: str, sexes: Mapping[str, str]) -> lis
     if silent:
         _log.warning("librispeech %s: %d line(s) left out, no audio: %s", folder.name, len(silent), some(silent))
     lines = []
-    for audio, header in zip(texts, read_headers(list(texts), f"librispeech {folder.name}"), strict=True):
+    for audio, header in zip(texts, read_headers(list(texts), f"librispeech {folder.name}", out), strict=True):
         speaker, chapter, _ = audio.stem.split("-")
         line = Line(
             id=audio.stem,

@@ -16,12 +16,11 @@ any depth, so other things that end in .gt.txt are found, too; names that begin 
 """
 
 import logging
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from seqlab.corpora._common import find_root, manifest_path, some, write_manifests
+from seqlab.corpora._common import check_shares, draw_splits, find_root, manifest_path, some, write_manifests
 from seqlab.corpora._images import read_sizes, stop
 from seqlab.errors import DataError, UserError
 from seqlab.manifest import Line
@@ -62,10 +61,7 @@ def prepare(
     """
     if split_by not in ("line", "folder"):
         raise UserError(f"line_pairs: split_by must be line or folder, got {split_by!r}")
-    if not (0 <= dev_share < 1 and 0 <= test_share < 1 and dev_share + test_share < 1):
-        raise UserError(
-            f"line_pairs: dev_share {dev_share} and test_share {test_share} must lie in [0, 1) and leave train"
-        )
+    check_shares("line_pairs", dev_share, test_share)
     folder = find_root(root, "line_pairs", _LAYOUT)
     lines = _lines(folder, Path(out))
     if present := [name for name in SPLITS if (folder / name).is_dir()]:
@@ -78,7 +74,8 @@ def prepare(
     units: dict[str, list[Line]] = {}
     for line in lines:
         units.setdefault(line.id if split_by == "line" else line.extra["folder"], []).append(line)
-    return write_manifests(Path(out), _draw(units, split_by, dev_share, test_share, seed))
+    cure = ", split_by=line, or folders train, dev and test"
+    return write_manifests(Path(out), draw_splits("line_pairs", units, split_by, dev_share, test_share, seed, cure))
 
 
 def _lines(folder: Path, out: Path) -> list[Line]:
@@ -170,26 +167,3 @@ def _as_they_lie(lines: Sequence[Line]) -> dict[str, list[Line]]:
     if bare := [name for name, part in manifests.items() if not part]:
         raise DataError(f"line_pairs: no pair in folder {' and '.join(bare)}; fill it, or rename it if it is no split")
     return manifests
-
-
-def _draw(
-    units: dict[str, list[Line]], kind: str, dev_share: float, test_share: float, seed: int
-) -> dict[str, list[Line]]:
-    """Draw units, lines or folders, into test and dev until each has its share of lines; train is the rest."""
-    names = sorted(units)
-    random.Random(f"line_pairs {seed}").shuffle(names)
-    total = sum(map(len, units.values()))
-    parts: dict[str, list[str]] = {}
-    for split, share in (("test", test_share), ("dev", dev_share)):
-        parts[split] = []
-        count = 0
-        while names and share and count < max(1, round(share * total)):
-            parts[split].append(names.pop())
-            count += len(units[parts[split][-1]])
-    parts["train"] = names
-    if not names or any(share and not parts[split] for split, share in (("test", test_share), ("dev", dev_share))):
-        raise DataError(
-            f"line_pairs: {len(units)} {kind}(s) with {total} line(s) are too few to split by {kind}; give smaller "
-            "shares, split_by=line, or folders train, dev and test"
-        )
-    return {split: [line for name in sorted(parts[split]) for line in units[name]] for split in SPLITS}

@@ -20,33 +20,43 @@ import logging
 import re
 from pathlib import Path
 
-from seqlab.corpora._common import find_root, manifest_path, read_headers, some, write_manifests
+from seqlab.corpora._common import find_root, manifest_path, read_headers, some
+from seqlab.corpora._download import Archive, obtain, place_of
+from seqlab.corpora._speech import write_speech
 from seqlab.errors import DataError, UserError
 from seqlab.manifest import Line
 
 WORDS = ("no", "yes")
+ARCHIVE = Archive(
+    ("https://www.openslr.org/resources/1/waves_yesno.tar.gz",),
+    *("waves_yesno", 0.005, "sha256:c3f49e0cca421f96b75b41640749167b52118f232498667ca7a5f9416aef8e73"),
+)
 _LAYOUT = "It comes from openslr.org/1: waves_yesno/0_1_0_0_1_1_0_1.wav and 59 more, names of eight 0s and 1s"
 _NAME = re.compile(r"[01](_[01])*")
 _log = logging.getLogger(__name__)
 
 
-def prepare(root: str | None, out: str, dev_every: int = 5) -> dict[str, Path]:
+def prepare(root: str | None, out: str, dev_every: int = 5, download: bool = False) -> dict[str, Path]:
     """Write the manifests train, dev and test.
 
     Args:
         root: the folder waves_yesno, or the one that holds it.
         out: folder of the manifests.
         dev_every: each so-many-th file of the training half becomes dev; 0 leaves the training half whole.
+        download: load the corpus from openslr.org first, into root, or <out>/download where root is None.
 
     Returns:
         Manifests written.
 
     Raises:
-        DataError: root is no YESNO, or recordings are faulty.
+        DataError: root is no YESNO, or recordings are faulty; loading failed.
         FileNotFoundError: root does not exist.
     """
     if dev_every < 0 or dev_every == 1:
         raise UserError(f"dev_every must be 0 (no dev) or 2 and more, got {dev_every}")
+    if download:
+        obtain("yesno", [ARCHIVE], place_of(root, out))
+        root = str(place_of(root, out))
     folder = find_root(root, "yesno", _LAYOUT)
     if (folder / "waves_yesno").is_dir():
         folder = folder / "waves_yesno"
@@ -60,7 +70,7 @@ def prepare(root: str | None, out: str, dev_every: int = 5) -> dict[str, Path]:
     if len(waves) < 2:
         raise DataError(f"yesno: {len(waves)} recording(s) in {folder}, two or more are needed. {_LAYOUT}")
     lines = []
-    for path, header in zip(waves, read_headers(waves, "yesno"), strict=True):
+    for path, header in zip(waves, read_headers(waves, "yesno", Path(out)), strict=True):
         line = Line(
             id=path.stem,
             text=" ".join(WORDS[int(bit)] for bit in path.stem.split("_")),
@@ -73,4 +83,6 @@ def prepare(root: str | None, out: str, dev_every: int = 5) -> dict[str, Path]:
     half = len(lines) // 2
     dev = lines[:half][dev_every - 1 :: dev_every] if dev_every else []
     train = [line for line in lines[:half] if line not in dev]
-    return write_manifests(Path(out), {"train": train, "dev": dev, "test": lines[half:]})
+    manifests = {"train": train, "dev": dev, "test": lines[half:]}
+    known = {"train": {"lines": 30 - len(dev)}, "test": {"lines": 30}}
+    return write_speech("yesno", manifests, Path(out), {"dev_every": dev_every}, known, disjoint=False)

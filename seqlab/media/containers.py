@@ -81,6 +81,8 @@ def _check_container(raw: IO[bytes], head: bytes, path: str | os.PathLike[str]) 
         missing = _missing_wav_bytes(raw, size)
     elif head[:4] == b"OggS":
         missing = _missing_ogg_bytes(raw, size)
+    elif head.startswith(b"NIST_1A"):
+        missing = _missing_sphere_bytes(head, size, path)
     if missing > 0:
         raise DataError(
             f"{path} is cut off: {missing} of {size + missing} bytes are missing at the end; copy the file again or "
@@ -111,6 +113,27 @@ def _missing_ogg_bytes(raw: IO[bytes], size: int) -> int:
     start = tail.rfind(b"OggS")
     table = tail[start + 27 :][: tail[start + 26]] if 0 <= start < len(tail) - 27 else b""
     return start + 27 + len(table) + sum(table) - len(tail) if table else 0
+
+
+def _missing_sphere_bytes(head: bytes, size: int, path: str | os.PathLike[str]) -> int:
+    """Bytes that a NIST SPHERE header promises beyond the end of the file; compressed ones are refused.
+
+    The header is text: its length in the second row, then rows NAME -TYPE VALUE up to end_head.
+    """
+    rows = head.split(b"end_head", 1)[0].decode("latin-1").split("\n")
+    fields = {name: value for name, _, value in (row.split(None, 2) for row in rows if len(row.split(None, 2)) == 3)}
+    coding = fields.get("sample_coding", "pcm").lower()
+    if packed := next((name for name in ("shorten", "shortpack", "wavpack") if name in coding), None):
+        raise DataError(
+            f"{path} is a SPHERE file compressed with {packed}, which is not read; unpack it with the LDC's program, "
+            "sph2pipe -f wav IN.sph OUT.wav"
+        )
+    try:
+        start = int(rows[1])
+        numbers = [int(fields[name]) for name in ("sample_count", "channel_count", "sample_n_bytes")]
+    except (IndexError, KeyError, ValueError):
+        return 0
+    return start + numbers[0] * numbers[1] * numbers[2] - size
 
 
 def plausible_samples(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> int:

@@ -70,6 +70,10 @@ class Characters:
             text = text.upper()
         return text
 
+    def scored(self, text: str) -> str:
+        """Return a normalised or recognised text as it is scored: as it is."""
+        return text
+
     def unknown(self, text: str) -> list[str]:
         """Return the characters of a text, normalised, that have no label."""
         return sorted({c for c in self.normalize(text) if c not in self._index})

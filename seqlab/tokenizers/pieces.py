@@ -107,6 +107,10 @@ class SentencePieces:
         """Return the text in the tokenizer's Unicode form and case, white space collapsed."""
         return self._plain.normalize(text)
 
+    def scored(self, text: str) -> str:
+        """Return a normalised or recognised text as it is scored: as it is."""
+        return text
+
     def _pieces(self, text: str) -> list[str]:
         """Cut a normalised text; what has no label is left as pieces of its own."""
         return list(self._processor.encode(text, out_type=str)) if self._processor else list(text)
