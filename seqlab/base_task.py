@@ -11,6 +11,7 @@ from seqlab.batch import Batch
 from seqlab.config import build
 from seqlab.data.datamodule import epochs
 from seqlab.errors import DataError
+from seqlab.weight_noise import WeightNoise
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Task(LightningModule):
         self.seed = int(config["seed"])
         self.max_bad_steps = int(training["max_bad_steps"])
         self.clip = training["gradient_clip"]
+        self.noise = WeightNoise(training.get("weight_noise", 0.0), training.get("weight_noise_from", 0.0))
         self.budget_s = 60.0 * (training["budget_minutes"] or 0.0)
         self.spent_s = 0.0  # seconds of the budget spent, earlier sessions of a resumed run included
         self._clock = 0.0
@@ -98,6 +100,11 @@ class Task(LightningModule):
             group["lr"] = group["base_lr"] * factor
         step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         torch.manual_seed((self.seed * 1_000_003 + step) * 4_099 + self.global_rank)
+        self.noise.add(self.parameters(), self.progress)
+
+    def on_after_backward(self) -> None:
+        """Take noise off the weights: the gradient is known."""
+        self.noise.remove()
 
     def _log_step(self, loss: torch.Tensor, batch: Batch) -> None:
         """Keep the loss of a step for the display, and log it with the learning rate."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqlab import __version__
-from seqlab.errors import UserError
+from seqlab.errors import Preempted, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,8 +45,10 @@ Settings (train, prepare, evaluate) are KEY=VALUE; groups such as encoder=lstm c
   seqlab train -m seed=1,2,3         one run for each value
   seqlab train ... resume=true       go on after a stop, bit by bit as if there had been none
 
-Exit status: 0 done, 1 some files failed (each is named), 2 wrong input (the message says what and where).
+Exit status: 0 done, 1 some files failed (each is named), 2 wrong input (the message says what and where),
+75 a training was told to end (SIGTERM, SIGUSR1), is saved and wants to be started again with resume=true.
 """
+REQUEUE = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def _console() -> "Console":
@@ -293,6 +295,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped" + ("; it goes on with resume=true\n" if given[:1] == ["train"] else "\n"))
         status = 130
+    except Preempted as error:
+        sys.stderr.write(f"seqlab: {error}\n")
+        status = REQUEUE
     except (UserError, OSError) as error:
         sys.stderr.write(f"seqlab: error: {_message(error)}\n")
         status = 2

@@ -9,5 +9,9 @@ class ConfigError(UserError):
     """The configuration is wrong. One error carries every fault found."""
 
 
+class Preempted(Exception):
+    """The machine asked the run to end (SIGTERM, SIGUSR1): it is saved and goes on with resume=true."""
+
+
 class DataError(UserError):
     """A file or a manifest line is wrong."""

@@ -132,7 +132,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST  # no NaN
 
 
-def _parse(raw: str, root: Path, where: str) -> Line:
+def parse_line(raw: str, root: Path, where: str) -> Line:
+    """Read one line of a manifest.
+
+    Args:
+        raw: the JSON object.
+        root: folder that relative paths start from.
+        where: "file:line", for messages.
+
+    Raises:
+        DataError: the line is faulty; the message says how, not where.
+    """
     try:
         row = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -191,13 +201,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Line]:
         DataError: the file is empty or lines are broken; the message names up to 20 of them, with the fault of each.
         FileNotFoundError: there is no such file.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; give a manifest file (.jsonl)")
-    if not path.exists():
-        raise FileNotFoundError(
-            f"manifest {path} not found; 'seqlab prepare' writes manifests, or give the path of your own"
-        )
+    path = check_manifest(path)
     lines: list[Line] = []
     faults: list[str] = []
     seen: dict[str, int] = {}
@@ -207,7 +211,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Line]:
                 continue
             where = f"{path}:{number}"
             try:
-                line = _parse(raw.decode("utf-8-sig"), path.parent, where)
+                line = parse_line(raw.decode("utf-8-sig"), path.parent, where)
             except UnicodeDecodeError:
                 faults.append(f"{where}: not UTF-8")
                 continue
@@ -219,12 +223,41 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Line]:
                 continue
             seen[line.id] = number
             lines.append(line)
-    if faults:
-        more = f"\n... and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
-        raise DataError(f"{len(faults)} faulty line(s) in {path}:\n" + "\n".join(faults[:MAX_FAULTS]) + more)
+    refuse_faults(path, faults[:MAX_FAULTS], len(faults), len(lines))
+    return lines
+
+
+def check_manifest(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a manifest if there is such a file.
+
+    Raises:
+        DataError: it is a folder.
+        FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give a manifest file (.jsonl)")
+    if not path.exists():
+        raise FileNotFoundError(
+            f"manifest {path} not found; 'seqlab prepare' writes manifests, or give the path of your own"
+        )
+    return path
+
+
+def refuse_faults(path: Path, faults: list[str], count: int, lines: int) -> None:
+    """Raise one DataError for all faulty lines of a manifest, or when it has no line at all.
+
+    Args:
+        path: the manifest.
+        faults: the first of them, each with its place.
+        count: of all.
+        lines: good ones.
+    """
+    if count:
+        more = f"\n... and {count - len(faults)} more" if count > len(faults) else ""
+        raise DataError(f"{count} faulty line(s) in {path}:\n" + "\n".join(faults) + more)
     if not lines:
         raise DataError(f"manifest {path} is empty: it needs one JSON object per line")
-    return lines
 
 
 def read_manifests(paths: str | Iterable[str]) -> list[Line]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seqlab.config import build
 from seqlab.errors import ConfigError
+from seqlab.frontends.vocal_tract import VocalTract
 
 
 class CTCModel(nn.Module):
@@ -23,7 +24,11 @@ class CTCModel(nn.Module):
         self.frontend = build(config["frontend"], "frontend")
         self.normalize = build(config["normalize"], "normalize", input_size=self.frontend.num_features)
         masks = (config.get("augment") or {}).get("features") or {}
-        self.augment = nn.ModuleList(build(node, "augment") for node in masks.values())
+        changes = [build(node, "augment") for node in masks.values()]
+        self.augment = nn.ModuleList(c for c in changes if not isinstance(c, VocalTract))
+        self.voices = next((c for c in changes if isinstance(c, VocalTract)), None)
+        if self.voices:
+            _check_voices(self.voices, self.frontend)
         self.stem = build(config["stem"], "stem", input_size=self.frontend.num_features)
         self.encoder = build(config["encoder"], "encoder", input_size=self.stem.num_features)
         self.head = nn.Linear(self.encoder.num_features, num_symbols)
@@ -52,18 +57,44 @@ class CTCModel(nn.Module):
             lengths: as for ``forward``.
             views: how often each line is to come, each time masked apart; all lines, then all of them again.
         """
-        x, lengths = self.normalize(*self.frontend(signal, lengths))
+        x, lengths = self.normalize(*self.frontend(signal, lengths, *self._voices(len(signal))))
+        for change in self.augment:
+            if change.shared:
+                x, lengths = change(x, lengths)
         if views > 1:
             x, lengths = x.repeat(views, 1, 1), lengths.repeat(views)
-        for mask in self.augment:
-            x, lengths = mask(x, lengths)
+        for change in self.augment:
+            if not change.shared:
+                x, lengths = change(x, lengths)
         x, lengths = self.stem(x, lengths)
         return x, lengths
+
+    def _voices(self, lines: int) -> tuple[list[float], ...]:
+        """Draw the vocal tracts of a batch, for a frontend that bends its filters; nothing where none is wanted."""
+        return (self.voices.draw(lines),) if self.voices and self.training else ()
 
     def read(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities of the stem's frames (B, T, F)."""
         x, lengths = self.encoder(x, lengths)
         return self.head(x).float().log_softmax(2), lengths
+
+    def read_layers(self, x: Tensor, lengths: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Compute log-probabilities of the stem's frames (B, T, F), and what the same head reads from lower layers.
+
+        Args:
+            x: the stem's frames.
+            lengths: frames per line, (B,).
+            layers: of the encoder, from 1.
+
+        Returns:
+            Log-probabilities (B, T, V), those of each of the layers, and frames per line.
+        """
+        if not layers:
+            log_probs, lengths = self.read(x, lengths)
+            return log_probs, [], lengths
+        x, below, lengths = self.encoder.intermediate(x, lengths, layers)
+        log_probs, *lower = (self.head(states).float().log_softmax(2) for states in (x, *below))
+        return log_probs, lower, lengths
 
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Return output frames for signal lengths (B,); lines too short for the frontend get 0."""
@@ -84,6 +115,33 @@ def build_on_meta(config: dict[str, Any], num_symbols: int = 2) -> CTCModel:
     """Build the network without memory for its weights: finds refused values before any data is read."""
     with torch.device("meta"):
         return CTCModel(config, num_symbols)
+
+
+def _check_voices(voices: VocalTract, frontend: Any) -> None:
+    """Refuse vocal tracts that a frontend cannot imitate."""
+    if not hasattr(frontend, "check_warp"):
+        raise ConfigError("augment.features: vocal tracts are changed in a filterbank, frontend=log_mel or mfcc")
+    for warp in (voices.low, voices.high):
+        try:
+            frontend.check_warp(warp)
+        except ValueError as error:
+            raise ConfigError(f"augment.features: a vocal tract warped by {warp}: {error}") from None
+
+
+def check_layers(encoder: nn.Module, layers: Sequence[int]) -> None:
+    """Refuse a loss on layers that an encoder does not show.
+
+    Raises:
+        ConfigError: the encoder shows none, or a number lies beyond its last but one.
+    """
+    if not layers:
+        return
+    if not hasattr(encoder, "intermediate"):
+        raise ConfigError(f"loss.intermediate_layers: {type(encoder).__name__} does not show its layers; use blstm")
+    growth: Any = encoder.growth
+    count = growth.num_layers
+    if max(layers) >= count:
+        raise ConfigError(f"loss.intermediate_layers: {list(layers)} must lie below the last of {count} layers")
 
 
 def freeze(model: CTCModel, parts: Sequence[str]) -> None:

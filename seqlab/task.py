@@ -11,7 +11,8 @@ from seqlab.batch import Batch
 from seqlab.config import build
 from seqlab.ctc.consistency import disagreement
 from seqlab.ctc.feasibility import infeasible
-from seqlab.model import CTCModel, freeze
+from seqlab.errors import ConfigError
+from seqlab.model import CTCModel, check_layers, freeze
 from seqlab.scoring import Counts, char_counts, word_counts
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class CTCTask(Task):
         self.frozen = list(config["init"]["freeze"]) if "init" in config else []
         freeze(self.model, self.frozen)
         self.loss = build(config["loss"], "loss", num_symbols=len(self.tokenizer.symbols))
+        check_layers(self.model.encoder, self.loss.intermediate_layers)
         self.shortcut = None  # not in the model: recognition does without it
         if self.loss.shortcut:
             self.shortcut = nn.Conv1d(self.model.stem.num_features, len(self.tokenizer.symbols), 3, padding=1)
@@ -59,15 +61,30 @@ class CTCTask(Task):
             getattr(self.model, part).eval()
         return self
 
+    def on_fit_start(self) -> None:
+        """Refuse what several processes cannot do.
+
+        Raises:
+            ConfigError: layers that join in later would have no gradient to share.
+        """
+        super().on_fit_start()
+        if self.trainer.world_size > 1 and self.config["encoder"].get("grow_at"):
+            raise ConfigError("encoder.grow_at is for training in one process; set training.devices=1")
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch."""
+        if hasattr(self.model.encoder, "growth"):
+            self.model.encoder.growth.grow(self.progress)
         views = 2 if self.loss.consistency else 1
         labels, label_lengths = batch.labels.repeat(views, 1), batch.label_lengths.repeat(views)
         x, frames = self.model.frames(batch.signal, batch.lengths, views)
-        log_probs, lengths = self.model.read(x, frames)
+        log_probs, below, lengths = self.model.read_layers(x, frames, self.loss.intermediate_layers)
         losses = self.loss(log_probs, lengths, labels, label_lengths)
+        lower = [self.loss(layer, lengths, labels, label_lengths) for layer in below]
+        losses = self.loss.with_intermediate(losses, lower)
+        losses = losses + self.loss.regularizers(log_probs, lengths, labels, label_lengths)
         if self.loss.consistency:
-            losses = losses + self.loss.consistency * disagreement(log_probs, lengths)
+            losses = losses + self.loss.consistency_at(self.progress) * disagreement(log_probs, lengths)
         if self.shortcut is not None:
             side = self.shortcut(x.transpose(1, 2)).transpose(1, 2).float().log_softmax(2)
             losses = losses + self.loss.shortcut * self.loss(side, frames, labels, label_lengths)
@@ -114,7 +131,8 @@ class CTCTask(Task):
             sums["blank"] += int((row[:length] == 0).sum())
             sums["frames"] += length
         for reference, hypothesis in zip(batch.texts, self.decoder(log_probs, lengths), strict=True):
-            text = self.tokenizer.decode(hypothesis.labels)
+            text = self.tokenizer.scored(self.tokenizer.decode(hypothesis.labels))
+            reference = self.tokenizer.scored(reference)
             sums["words"] += word_counts(reference, text)
             sums["characters"] += char_counts(reference, text)
 

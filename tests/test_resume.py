@@ -1,6 +1,9 @@
 """A training that is killed and resumed ends with the same bits as one that was not."""
 
+import errno
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import small_settings
+from tests.conftest import Run, small_settings
 
 EPOCHS = 4
 
@@ -100,6 +103,163 @@ def test_killed_and_resumed_is_bit_equal(
     assert not list(folder.rglob("*.part"))
     steps = [int(row.split(",")[1]) for row in (folder / "metrics.csv").read_text().splitlines()[1:]]
     assert steps == sorted(steps)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_leave_no_trace(corpus: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    """Kill a training that saves after every batch, at any moment, saves included."""
+    folder = tmp_path / "run"
+    command = settings(corpus, folder, 0)
+    last = folder / "checkpoints" / "last.ckpt"
+    rng = random.Random(1)
+    kills = within = 0
+    while kills < 20:
+        process = subprocess.Popen(
+            command + ["resume=true"] * last.exists() + ["overwrite=true"] * (not last.exists()),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        before = last.stat().st_mtime_ns if last.exists() else None
+        deadline = time.monotonic() + 120
+        saved = 0
+        while process.poll() is None and time.monotonic() < deadline and saved < 2:  # it makes its way, at least
+            now = last.stat().st_mtime_ns if last.exists() else None
+            saved, before = saved + (now != before), now
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.1))
+        within += last.with_name("last.ckpt.part").exists()
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break  # it was faster
+        kills += 1
+    finish([*command, "resume=true"])
+    assert kills >= 15
+    resumed = torch.load(last, weights_only=True)
+    for key in ("epoch", "global_step", "state_dict", "current_model_state", "optimizer_states"):
+        same(whole[key], resumed[key], key)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_end_it_saves_and_says_so(
+    corpus: Path, tmp_path: Path, whole: dict[str, Any], number: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    command = settings(corpus, folder, 5)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert f"seqlab: {number.name}: saved in {folder}/checkpoints/last.ckpt; it goes on with resume=true" in error
+    assert "Traceback" not in error
+    finish([*command, "resume=true"])
+    record = json.loads((folder / "environment.json").read_text())
+    assert [session["ended"] for session in record["sessions"]] == ["told to end", "finished"]
+    assert all(0 < session["cpu_s"] < 600 and session["wall_s"] > 0 for session in record["sessions"])
+    assert record["sessions"][1]["steps"] == whole["global_step"]
+    assert record["sessions"][1]["frames_per_s"] > 0
+    assert record["seed"] == 1
+    resumed = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    for key in ("epoch", "global_step", "state_dict", "current_model_state", "optimizer_states"):
+        same(whole[key], resumed[key], key)
+
+
+def test_resume_with_reading_processes_is_bit_equal(corpus: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    folder = tmp_path / "run"
+    command = [*settings(corpus, folder, 0), "data.num_workers=2"]
+    last = folder / "checkpoints" / "last.ckpt"
+    kill_after(command, last, 5)
+    finish([*command, "resume=true"])
+    resumed = torch.load(last, weights_only=True)
+    same(whole["state_dict"], resumed["state_dict"])
+
+
+@pytest.mark.slow
+def test_two_processes_resume_bit_equal(corpus: Path, tmp_path: Path) -> None:
+    two = ["training.devices=2", "training.accelerator=cpu"]
+    finish([*settings(corpus, tmp_path / "whole", 0), *two])
+    folder = tmp_path / "run"
+    last = folder / "checkpoints" / "last.ckpt"
+    command = [*settings(corpus, folder, 0), *two]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 75, error
+    finish([*command, "resume=true"])
+    first, second = (
+        torch.load(tmp_path / n / "checkpoints" / "last.ckpt", weights_only=True) for n in ("whole", "run")
+    )
+    for key in ("epoch", "global_step", "state_dict", "current_model_state", "optimizer_states"):
+        same(first[key], second[key], key)
+
+
+class FullDisk:
+    """A file on a disk that has no room for more than half of what is written."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def __enter__(self) -> "FullDisk":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def write(self, content: Any) -> None:
+        self.file.write(bytes(content)[: len(content) // 2])
+        self.file.flush()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_full_disk_leaves_the_last_good_checkpoint_and_training_goes_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seqlab: Run
+) -> None:
+    arguments = settings(corpus, Path("run"), 5)[4:]
+    original, full = Path.open, {"from": 3, "writes": 0}
+
+    def open_(self: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        file = original(self, mode, *rest, **named)
+        if self.name.endswith(".ckpt.part") and "w" in mode:
+            full["writes"] += 1
+            return FullDisk(file) if full["writes"] >= full["from"] else file
+        return file
+
+    monkeypatch.setattr(Path, "open", open_)
+    done = seqlab("train", *arguments)  # one best and one last checkpoint fit on the disk
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "run" / "checkpoints"
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert "No space left on device; the one before is kept, training goes on. Make room" in log
+    kept = torch.load(folder / "last.ckpt", weights_only=True)
+    assert kept["datamodule"]["epoch"] if "datamodule" in kept else kept["epoch"] == 0
+    assert len(list(folder.glob("best-epoch000*"))) == 1
+    assert not list(folder.glob("*.part"))
+    monkeypatch.setattr(Path, "open", original)
+    done = seqlab("train", *arguments, "resume=true")
+    assert done.returncode == 0, done.stderr
+    assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == EPOCHS - 1
+
+
+def test_full_disk_costs_rows_of_metrics_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seqlab.training.metrics_csv import MetricsCSV
+
+    log = MetricsCSV(str(tmp_path))
+    log.log_metrics({"a": 1.0}, 0)
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsCSV, "_append", full)
+        log.log_metrics({"a": 2.0}, 1)
+    log.log_metrics({"a": 3.0}, 2)
+    assert [row.split(",")[-1] for row in (tmp_path / "metrics.csv").read_text().split()] == ["a", "1", "3"]
 
 
 def test_finished_run_resumes_to_itself(trained: Path, corpus: Path) -> None:

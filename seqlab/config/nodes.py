@@ -24,6 +24,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "augment": (
         "seqlab.data.augment.",
         "seqlab.data.augment_images.",
+        "seqlab.data.augment_rooms.",
+        "seqlab.data.augment_voices.",
         "seqlab.data.augment_strokes.",
         "seqlab.frontends.",
     ),

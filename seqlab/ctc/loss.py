@@ -1,10 +1,13 @@
 """The CTC loss (Graves, Fernández, Gomez and Schmidhuber 2006, equations 7.26-7.31 in Graves's 2012 book)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.batch import mask_padding
+from seqlab.ctc.entropy import blank_mass, path_entropy, sureness
 from seqlab.ctc.feasibility import infeasible
 from seqlab.ctc.priors import FLOOR, divide, mean_posteriors
 
@@ -28,6 +31,13 @@ class CTCLoss(nn.Module):
         prior_decay: what a step leaves of the running mean.
         consistency: weight of the disagreement between two views of each line, masked and dropped out apart, on top of
             the CTC loss of both (``seqlab.ctc.consistency``); a step then costs twice as much. 0: one view.
+        consistency_warmup: share of the training over which that weight grows linearly from 0.
+        intermediate_layers: layers of the encoder, from 1, whose states the output layer reads as well while training
+            ("Intermediate CTC", Lee and Watanabe 2021, arXiv 2102.03216); none: the last alone.
+        intermediate_weight: w of (1 - w) CTC + w (mean of the CTC losses of those layers).
+        entropy: weight of the entropy of the alignments, subtracted (EnCTC, ``seqlab.ctc.entropy.path_entropy``).
+        smoothing: weight of the frames' distance from uniform (``seqlab.ctc.entropy.sureness``).
+        blank: weight of the posterior of the blank, summed over frames (``seqlab.ctc.entropy.blank_mass``).
         num_symbols: blank included, given by the program; ``prior_weight`` needs it to train.
     """
 
@@ -39,19 +49,31 @@ class CTCLoss(nn.Module):
         prior_weight: float = 0.0,
         prior_decay: float = 0.99,
         consistency: float = 0.0,
+        consistency_warmup: float = 0.0,
+        intermediate_layers: Sequence[int] = (),
+        intermediate_weight: float = 0.3,
+        entropy: float = 0.0,
+        smoothing: float = 0.0,
+        blank: float = 0.0,
         num_symbols: int = 0,
     ) -> None:
         super().__init__()
-        if shortcut < 0:
-            raise ValueError(f"shortcut must be 0 or more, got {shortcut}")
-        if not 0 <= prior_weight <= 1:
-            raise ValueError(f"prior_weight must lie in [0, 1], got {prior_weight}")
+        weights = {"shortcut": shortcut, "consistency": consistency}
+        for name, value in (weights | {"entropy": entropy, "smoothing": smoothing, "blank": blank}).items():
+            if value < 0:
+                raise ValueError(f"{name} must be 0 or more, got {value}")
+        shares = {"prior_weight": prior_weight, "consistency_warmup": consistency_warmup}
+        for name, value in (shares | {"intermediate_weight": intermediate_weight}).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {value}")
         if not 0 <= prior_decay < 1:
             raise ValueError(f"prior_decay must lie in [0, 1), got {prior_decay}")
-        if consistency < 0:
-            raise ValueError(f"consistency must be 0 or more, got {consistency}")
+        if any(layer < 1 for layer in intermediate_layers) or len(set(intermediate_layers)) < len(intermediate_layers):
+            raise ValueError(f"intermediate_layers must be different numbers from 1, got {list(intermediate_layers)}")
         self.shortcut = shortcut
-        self.consistency = consistency
+        self.consistency, self.consistency_warmup = consistency, consistency_warmup
+        self.intermediate_layers, self.intermediate_weight = list(intermediate_layers), intermediate_weight
+        self.entropy, self.smoothing, self.blank = entropy, smoothing, blank
         self.prior_weight = prior_weight
         self.prior_decay = prior_decay
         if prior_weight:
@@ -84,6 +106,30 @@ class CTCLoss(nn.Module):
         return functional.ctc_loss(
             log_probs, labels, lengths, label_lengths, blank=0, reduction="none", zero_infinity=True
         )
+
+    def consistency_at(self, progress: float) -> float:
+        """Return the weight of the disagreement between views when a share of the training is done."""
+        return self.consistency * min(1.0, progress / self.consistency_warmup if self.consistency_warmup else 1.0)
+
+    def with_intermediate(self, losses: Tensor, below: Sequence[Tensor]) -> Tensor:
+        """Join the losses (B,) of the last layer with those of layers below, each (B,)."""
+        if not below:
+            return losses
+        return (1 - self.intermediate_weight) * losses + self.intermediate_weight * torch.stack(list(below)).mean(0)
+
+    def regularizers(self, log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        """Compute what entropy, smoothing and blank add to the loss of each line, (B,); see ``forward``.
+
+        Nothing is added for lines that cannot be aligned.
+        """
+        added = log_probs.new_zeros(len(log_probs), dtype=torch.float32)
+        if self.entropy:
+            added = added - self.entropy * path_entropy(log_probs, lengths, labels, label_lengths)
+        if self.smoothing:
+            added = added + self.smoothing * sureness(log_probs, lengths)
+        if self.blank:
+            added = added + self.blank * blank_mass(log_probs, lengths)
+        return added.masked_fill(infeasible(lengths, labels, label_lengths), 0.0)
 
     @torch.no_grad()
     def learn_priors(self, log_probs: Tensor, lengths: Tensor) -> None:

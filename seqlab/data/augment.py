@@ -8,13 +8,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soxr
 
 from seqlab.errors import ConfigError
 from seqlab.manifest import Line
+
+if TYPE_CHECKING:
+    from seqlab.data.sources import Source
 
 RATE = 16000  # for soxr, which takes two rates where their ratio is meant
 
@@ -33,6 +36,9 @@ class Augmentation:
             raise ValueError(f"the lower bound {low} exceeds the upper bound {high}")
         self.low, self.high = low, high
 
+    def bind(self, source: "Source", lines: Sequence[Line]) -> None:
+        """Take note of what the signals come from: its sample rate, and the lines themselves; called once."""
+
     def draw(self, rng: np.random.Generator) -> Any:
         """Draw the parameter of one line."""
         return float(rng.uniform(self.low, self.high))
@@ -44,6 +50,43 @@ class Augmentation:
     def apply(self, signal: np.ndarray, value: Any, rng: np.random.Generator) -> np.ndarray:
         """Change the signal of one line: audio (S,) in [-1, 1], ink of an image (S, Y), or points (N, 4)."""
         raise TypeError(f"{type(self).__name__} has no apply")
+
+
+class Occasional(Augmentation):
+    """Base of augmentations of audio that leave some lines alone, and that may need to know the sample rate.
+
+    Args:
+        low: lower bound of what is drawn.
+        high: upper bound.
+        share: of the lines that are changed.
+
+    Attributes:
+        rate: of the signals in Hz.
+    """
+
+    def __init__(self, low: float, high: float, share: float = 1.0) -> None:
+        super().__init__(low, high)
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must lie in [0, 1], got {share}")
+        self.share = share
+        self.rate = RATE
+
+    def bind(self, source: "Source", lines: Sequence[Line]) -> None:
+        """Take note of the sample rate."""
+        self.rate = int(getattr(source, "rate", RATE))
+
+    def draw(self, rng: np.random.Generator) -> float | None:
+        """Draw the parameter of one line; None: it is left alone."""
+        value = float(rng.uniform(self.low, self.high))
+        return value if rng.random() < self.share else None
+
+    def apply(self, signal: np.ndarray, value: float | None, rng: np.random.Generator) -> np.ndarray:
+        """Change the audio (S,), unless there is nothing in it or its line is left alone."""
+        return signal if value is None or not len(signal) else self.change(signal, value, rng)
+
+    def change(self, signal: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
+        """Change the audio (S,)."""
+        raise NotImplementedError
 
 
 class Speed(Augmentation):

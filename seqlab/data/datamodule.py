@@ -1,6 +1,7 @@
 """The Lightning side of the data: loaders for each epoch, position saved for resume."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,14 @@ from torch.utils.data import DataLoader
 
 from seqlab.batch import Batch, collate
 from seqlab.data.augment import Augmentation
+from seqlab.data.cache import DecodedCache
 from seqlab.data.dataset import LineDataset, Rejoin, Tokenizer
-from seqlab.data.sampler import BucketBatches
-from seqlab.data.sources import source_of
+from seqlab.data.sampler import PIECE, BucketBatches
+from seqlab.data.sources import AudioSource, source_of
+from seqlab.errors import DataError
 from seqlab.manifest import Line
+
+logger = logging.getLogger(__name__)
 
 
 def epochs(trainer: Trainer) -> Any:
@@ -36,7 +41,11 @@ class DataModule(LightningDataModule):
         max_lines: most lines per batch.
         length_jitter: how far lines may stray from their length order, as a share of their length.
         num_workers: reading processes; 0 reads in the training process.
+        sorted_epochs: first epochs in which batches come from short to long ("SortaGrad", Amodei et al. 2015, Deep
+            Speech 2, section 3.3).
         cache_mb: memory for decoded recordings and images, per process.
+        cache_dir: folder for decoded recordings, which any number of runs may share, or null.
+        cache_gb: most that the folder may hold.
     """
 
     def __init__(
@@ -53,9 +62,17 @@ class DataModule(LightningDataModule):
         length_jitter: float = 0.01,
         num_workers: int = 0,
         cache_mb: int = 512,
+        cache_dir: str | None = None,
+        cache_gb: float = 20.0,
+        sorted_epochs: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("num_workers", num_workers), ("cache_mb", cache_mb)):
+        for name, value in (
+            ("num_workers", num_workers),
+            ("cache_mb", cache_mb),
+            ("cache_gb", cache_gb),
+            ("sorted_epochs", sorted_epochs),
+        ):
             if value < 0:
                 raise ValueError(f"{name} must be 0 or more, got {value}")
         if not 0 <= length_jitter < 1:
@@ -66,33 +83,100 @@ class DataModule(LightningDataModule):
         self.frontend = frontend
         self.seed, self.batch_frames, self.max_lines = seed, batch_frames, max_lines
         self.length_jitter, self.num_workers = length_jitter, num_workers
+        self.sorted_epochs = sorted_epochs
         source = source_of(frontend, cache_mb)
         self.train_set = LineDataset(train, tokenizer, source, seed, augment, rejoin, training=True)
         self.dev_set = LineDataset(dev, tokenizer, source_of(frontend, cache_mb // 4))
+        if cache_dir is not None:
+            decoded = DecodedCache(cache_dir, cache_gb)
+            for dataset in (self.train_set, self.dev_set):
+                if isinstance(dataset.source, AudioSource):
+                    dataset.source.decoded = decoded
         self.sampler: BucketBatches | None = None
-        self._resume: dict[str, int] = {}
+        self._resume: dict[str, Any] = {}
+        self.limit: int | None = None  # frames per batch after memory ran out, or as found; None: as configured
+        self.fits: Callable[[Batch], bool] | None = None  # tells whether a batch fits into memory
+        self.find_budget = False
+        self._planned = 0  # frames per batch in this epoch
+
+    @property
+    def budget(self) -> int:
+        """Frames per batch."""
+        return self.batch_frames if self.limit is None else self.limit
+
+    def lower(self, frames: int) -> None:
+        """Allow fewer frames per batch from the next epoch on; too large batches of this one are trained in parts."""
+        self.limit = min(self.budget, frames)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         """Return the loader of the coming epoch; Lightning asks anew for every epoch."""
         epoch = epochs(self.trainer).processed if self.trainer else 0
         start = self._resume.get("batches", 0) if self._resume.get("epoch") == epoch else 0
+        planned = self._resume.get("planned", 0) if start else 0  # an epoch goes on with the batches it was cut into
         self._resume = {}
+        self.sampler = None
         frames = self._frames(self.train_set, epoch)
         rank, world = self._place()
-        self.sampler = BucketBatches(
-            frames, self.batch_frames, self.max_lines, self.length_jitter, self.seed, epoch, rank, world, start
-        )
+
+        def batches(budget: int) -> BucketBatches:
+            self._planned = budget
+            return BucketBatches(
+                frames,
+                budget,
+                self.max_lines,
+                self.length_jitter,
+                self.seed,
+                epoch,
+                rank,
+                world,
+                start,
+                ordered=epoch < self.sorted_epochs,
+            )
+
+        if self.fits and not start:
+            self._try(batches)
+        self.fits = None  # tried once, at the start
+        self.sampler = batches(planned or self.budget)
         return self._loader(self.train_set, self.sampler)
+
+    def _try(self, batches: Callable[[int], BucketBatches]) -> None:
+        """Find a budget whose worst batch fits into memory: at most that of now, or the largest that fits."""
+
+        def fits(budget: int) -> bool:
+            assert self.fits is not None
+            return self.fits(collate([self.train_set[line] for line in batches(budget).worst()]))
+
+        wanted = budget = self.budget
+        while not fits(budget):
+            worst = batches(budget).worst()
+            if len(worst) == 1:
+                line = self.train_set.lines[worst[0]]
+                raise DataError(f"{line.where} {line.id}: this line alone does not fit into memory; leave it out")
+            budget = budget * 4 // 5
+        if self.find_budget and budget == wanted:
+            while len(batches(2 * budget)) < len(batches(budget)) and fits(2 * budget):
+                budget *= 2
+            for step in (budget // 2, budget // 4, budget // 8):
+                if len(batches(budget + step)) < len(batches(budget)) and fits(budget + step):
+                    budget += step
+        if budget != wanted or self.find_budget:
+            self.limit = budget
+            logger.warning("data.batch_frames=%d fits into memory (%d was asked for)", budget, wanted)
 
     def val_dataloader(self) -> "DataLoader[Batch]":
         """Return the validation loader: sorted by length, each rank its share."""
         rank, world = self._place()
         frames = self._frames(self.dev_set, 0)
-        sampler = BucketBatches(frames, 2 * self.batch_frames, rank=rank, world=world, shuffle=False)
+        sampler = BucketBatches(frames, 2 * self.budget, rank=rank, world=world, shuffle=False)
         return self._loader(self.dev_set, sampler)
 
     def _frames(self, dataset: LineDataset, epoch: int) -> np.ndarray:
-        return self.frontend.num_frames(torch.from_numpy(dataset.plan(epoch))).numpy()
+        samples = dataset.plan(epoch)
+        for begin in range(0, len(samples), PIECE):
+            piece = slice(begin, begin + PIECE)
+            lengths = torch.from_numpy(samples[piece].astype(np.int64))
+            samples[piece] = self.frontend.num_frames(lengths).numpy()
+        return samples
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -115,11 +199,15 @@ class DataModule(LightningDataModule):
         within = done.started > done.processed  # else the checkpoint is written between two epochs
         current: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         batches = current.processed if within else 0
-        return {"epoch": done.processed, "batches": batches}
+        budget = {"planned": self._planned, "limit": self.limit, "batch_frames": self.batch_frames}
+        return {"epoch": done.processed, "batches": batches, **budget}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the position for the next training loader."""
         self._resume = dict(state_dict)
+        if state_dict.get("batch_frames") == self.batch_frames:  # else another budget is wished for from now on
+            self.limit = state_dict.get("limit")
+            self.find_budget = self.find_budget and self.limit is None
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move a batch to the device."""

@@ -9,9 +9,12 @@ from torch.utils.data import Dataset
 
 from seqlab.batch import Example
 from seqlab.data.augment import Augmentation, Drawn, apply_all, draw_all
-from seqlab.data.sources import Source
+from seqlab.data.sampler import PIECE
+from seqlab.data.sources import Source, sizes_of
 from seqlab.errors import DataError
 from seqlab.manifest import Line
+
+MOST_DRAWS = 2**14  # sets of augmentation parameters per epoch
 
 Rejoin = Callable[[Line, np.random.Generator], Line]
 
@@ -51,34 +54,65 @@ class LineDataset(Dataset[Example]):
         self.source = source
         self.seed = seed
         self.augment = list(augment)
+        for augmentation in self.augment:
+            augmentation.bind(source, lines)
         self.rejoin = rejoin
         self.training = training
-        self.planned: list[tuple[Line, Drawn]] = []
         self.epoch = -1
+        self._variants: np.ndarray | None = None  # of every line in this epoch; None: its own index
+        self._sizes: np.ndarray | None = None  # samples before augmentation
 
     def plan(self, epoch: int) -> np.ndarray:
-        """Draw what happens to every line in an epoch; returns about how many samples each will have, (lines,)."""
+        """Begin an epoch; returns about how many samples each line will have, (lines,), int32.
+
+        What happens to a line is drawn from (seed, epoch, its variant) when it is read. A line's variant is its index;
+        of more than MOST_DRAWS lines each takes one of so many variants by chance, so that lengths of millions of lines
+        are known at once.
+        """
         self.epoch = epoch
-        self.planned = []
-        sizes = np.zeros(len(self.lines), dtype=np.int64)
-        for index, line in enumerate(self.lines):
-            drawn: Drawn = []
-            stretch = 1.0
-            if self.augment or self.rejoin:
-                rng = np.random.default_rng([self.seed, epoch, index])
-                if self.rejoin:
-                    line = self.rejoin(line, rng)
-                drawn, stretch = draw_all(self.augment, rng)
-            self.planned.append((line, drawn))
-            sizes[index] = round(self.source.size(line) * stretch)
+        count = len(self.lines)
+        self._variants = None
+        if self.rejoin:  # every line is another one, so each must be asked
+            return np.array([self._joined_size(index) for index in range(count)], dtype=np.int32)
+        if self._sizes is None:
+            self._sizes = sizes_of(self.lines, self.source)
+        if not self.augment:
+            return self._sizes.copy()
+        draws = min(count, MOST_DRAWS)
+        factors = np.array([draw_all(self.augment, self._rng(variant))[1] for variant in range(draws)])
+        if count > draws:
+            self._variants = np.random.default_rng([self.seed, epoch]).integers(draws, size=count, dtype=np.uint16)
+        sizes = np.empty(count, np.int32)
+        for begin in range(0, count, PIECE):
+            piece = slice(begin, begin + PIECE)
+            sizes[piece] = np.rint(
+                self._sizes[piece] * factors[piece if self._variants is None else self._variants[piece]]
+            )
         return sizes
+
+    def _rng(self, variant: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.epoch, variant])
+
+    def _drawn(self, index: int) -> tuple[Line, Drawn, float]:
+        """Return what an epoch makes of a line: the line itself or a joined one, and its augmentation."""
+        line = self.lines[index]
+        if not (self.augment or self.rejoin):
+            return line, [], 1.0
+        rng = self._rng(index if self._variants is None else int(self._variants[index]))
+        if self.rejoin:
+            line = self.rejoin(line, rng)
+        return line, *draw_all(self.augment, rng)
+
+    def _joined_size(self, index: int) -> int:
+        line, _, stretch = self._drawn(index)
+        return round(self.source.size(line) * stretch)
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def __getitem__(self, index: int) -> Example:
         """Read one line as it was planned for the epoch."""
-        line, drawn = self.planned[index]
+        line, drawn, _ = self._drawn(index)
         try:
             signal = self.source.read(line)
             if drawn:

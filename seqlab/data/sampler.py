@@ -1,35 +1,91 @@
-"""Batches of like length under a budget of frames: shuffled per epoch, resumable, equal in number on every rank."""
+"""Batches of like length under a budget of frames: shuffled per epoch, resumable, equal in number on every rank.
+
+A plan holds no Python object per line: an order of lines and the borders of batches in it, both arrays.
+"""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
+from numba import njit
 
 from seqlab.errors import DataError
 
+PIECE = 2**18  # lines that are reckoned at once, so that millions take little more memory than their results
 
-def cut_batches(order: Sequence[int], frames: np.ndarray, batch_frames: int, max_lines: int) -> list[list[int]]:
+
+@njit(cache=True)
+def _borders(order: np.ndarray, frames: np.ndarray, batch_frames: int, max_lines: int) -> np.ndarray:
+    borders = np.empty(len(order) + 1, np.int64)
+    borders[0] = 0
+    count, start, longest = 1, 0, 0
+    for place in range(len(order)):
+        length = frames[order[place]]
+        longest = max(longest, length)
+        lines = place - start
+        if lines and (longest * (lines + 1) > batch_frames or lines >= max_lines):
+            borders[count] = place
+            count += 1
+            start, longest = place, length
+    if len(order):
+        borders[count] = len(order)
+        count += 1
+    return borders[:count].copy()  # most of it was never touched
+
+
+def batch_borders(order: np.ndarray, frames: np.ndarray, batch_frames: int, max_lines: int) -> np.ndarray:
     """Cut an order of lines into batches whose padded size stays within the budget.
 
     A line longer than the budget gets a batch of its own.
 
     Args:
-        order: indices of lines; neighbours should be of like length.
-        frames: frames of every line, (lines,).
+        order: indices of lines, (lines,); neighbours should be of like length.
+        frames: frames of every line, integer.
         batch_frames: most frames per batch, padding counted.
         max_lines: most lines per batch.
+
+    Returns:
+        Places in the order where batches begin, and the end of the last: (batches + 1,), int64.
     """
-    batches: list[list[int]] = []
-    batch: list[int] = []
-    longest = 0
-    for index in order:
-        longest = max(longest, int(frames[index]))
-        if batch and (longest * (len(batch) + 1) > batch_frames or len(batch) >= max_lines):
-            batches.append(batch)
-            batch, longest = [], int(frames[index])
-        batch.append(int(index))
-    if batch:
-        batches.append(batch)
-    return batches
+    borders: np.ndarray = _borders(order, frames, batch_frames, max_lines)
+    return borders
+
+
+def cut_batches(order: Sequence[int], frames: np.ndarray, batch_frames: int, max_lines: int) -> list[list[int]]:
+    """Cut an order of lines as batch_borders does; returns the lines of every batch."""
+    places = np.asarray(order, dtype=np.int64)
+    borders = batch_borders(places, np.asarray(frames, dtype=np.int64), batch_frames, max_lines)
+    return [places[a:b].tolist() for a, b in pairwise(borders)]
+
+
+def _order_by_length(frames: np.ndarray, jitter: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the lines by length, each length moved a little at random, (lines,), uint32.
+
+    Keys are sorted in place: the moved length in the upper 32 bits, as a share of the longest, the line in the lower.
+    The generator gives all factors first, then all offsets; two of them make both at once, piece by piece.
+    """
+    count = len(frames)
+    ahead = np.random.PCG64()
+    ahead.state = cast(Any, rng.bit_generator.state)
+    ahead.advance(count)
+    offsets = np.random.Generator(ahead)
+    scale = (2**32 - 1) / (float(frames.max()) * (1 + jitter) + 1)
+    keys = np.empty(count, np.uint64)
+    for begin in range(0, count, PIECE):
+        part = frames[begin : begin + PIECE]
+        moved = part * rng.uniform(1 - jitter, 1 + jitter, len(part)) + offsets.uniform(0, 1, len(part))
+        lines = np.arange(begin, begin + len(part), dtype=np.uint64)
+        keys[begin : begin + len(part)] = ((moved * scale).astype(np.uint64) << np.uint64(32)) | lines
+    rng.bit_generator.state = ahead.state
+    keys.sort()
+    words = keys.view(np.uint32)
+    for begin in range(0, count, PIECE):  # the lines move to the front: what is read lies never before what is written
+        lines = keys[begin : begin + PIECE] & np.uint64(2**32 - 1)
+        words[begin : begin + len(lines)] = lines
+    del words
+    keys.resize(-(-count // 2), refcheck=False)  # the rest goes back to the system
+    return keys.view(np.uint32)[:count]
 
 
 class BucketBatches:
@@ -51,6 +107,7 @@ class BucketBatches:
         world: number of processes.
         start: batches to leave out at the beginning, when an epoch is resumed.
         shuffle: False keeps the order by length, for validation.
+        ordered: batches come from short to long.
     """
 
     def __init__(
@@ -65,29 +122,44 @@ class BucketBatches:
         world: int = 1,
         start: int = 0,
         shuffle: bool = True,
+        ordered: bool = False,
     ) -> None:
         if len(frames) == 0:
             raise DataError("there are no lines to make batches of")
         rng = np.random.default_rng([seed, epoch])
+        self.order: np.ndarray
         if shuffle:
-            moved = frames * rng.uniform(1 - jitter, 1 + jitter, len(frames)) + rng.uniform(0, 1, len(frames))
-            batches = cut_batches(np.argsort(moved).tolist(), frames, batch_frames, max_lines)
-            groups = [batches[i : i + world] for i in range(0, len(batches), world)]
-            groups[-1] += [batches[-1]] * (world - len(groups[-1]))
-            chosen = [groups[i][rank] for i in rng.permutation(len(groups))]
+            self.order = _order_by_length(frames, jitter, rng)
         else:
             if len(frames) < world:
                 raise DataError(f"{len(frames)} validation lines cannot be shared out over {world} processes")
-            share = np.argsort(frames, kind="stable")[rank::world]
-            batches = chosen = cut_batches(share.tolist(), frames, batch_frames, max_lines)
-        self.batches = chosen
+            self.order = np.argsort(frames, kind="stable")[rank::world].astype(np.uint32)
+        self.borders = batch_borders(self.order, frames, batch_frames, max_lines)
+        count = len(self.borders) - 1
+        if shuffle:
+            groups = np.arange(-(-count // world)) if ordered else rng.permutation(-(-count // world))
+            self.chosen = np.minimum(groups * world + rank, count - 1)
+        else:
+            self.chosen = np.arange(count)
         self.start = start
-        padded = sum(len(b) * int(frames[b].max()) for b in batches)
-        self.padding = 1 - float(sum(int(frames[b].sum()) for b in batches)) / max(padded, 1)
+        sorted_frames = frames[self.order]
+        self._longest = np.maximum.reduceat(sorted_frames, self.borders[:-1])
+        padded = int((self._longest * np.diff(self.borders)).sum())
+        self.padding = 1 - float(sorted_frames.sum()) / max(padded, 1)
+
+    def _lines(self, batch: int) -> list[int]:
+        lines: list[int] = self.order[self.borders[batch] : self.borders[batch + 1]].tolist()
+        return lines
 
     def __iter__(self) -> Iterator[list[int]]:
-        yield from self.batches[self.start :]
+        for batch in self.chosen[self.start :]:
+            yield self._lines(batch)
 
     def __len__(self) -> int:
         """Return the number of batches of the whole epoch, those left out by ``start`` included."""
-        return len(self.batches)
+        return len(self.chosen)
+
+    def worst(self) -> list[int]:
+        """Return the lines of the batch with most frames, padding counted; of equal ones that of the longest line."""
+        sizes = self._longest * np.diff(self.borders)
+        return self._lines(int(np.lexsort((self._longest, sizes))[-1]))

@@ -6,15 +6,19 @@ that array into what the model takes.
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from seqlab.data.cache import DecodedCache
+from seqlab.data.sampler import PIECE
 from seqlab.data.text import TextSource
 from seqlab.errors import ConfigError, DataError
 from seqlab.frontends.image_columns import MAX_COLUMNS, TOO_WIDE
 from seqlab.manifest import Line, used_seconds
+from seqlab.manifest_index import KINDS, IndexedLines
 from seqlab.media import (
     array_shape,
     audio_info,
@@ -99,9 +103,10 @@ class AudioSource:
     kind: Kind = "audio"
     unit = "s"
 
-    def __init__(self, frontend: Any, cache_mb: int = 0) -> None:
+    def __init__(self, frontend: Any, cache_mb: int = 0, decoded: DecodedCache | None = None) -> None:
         self.rate = frontend.sample_rate
         self.cache = Cache(cache_mb)
+        self.decoded = decoded
 
     def size(self, line: Line) -> int:
         """Return the samples of a line."""
@@ -115,7 +120,12 @@ class AudioSource:
         key = (str(path), rate)
         kept = self.cache.get(key)
         if kept is None:
-            kept = self.cache.keep(key, read_audio(path, rate)[0])
+            kept = self.decoded.get(path, rate) if self.decoded else None
+            if kept is None:
+                kept = read_audio(path, rate)[0]
+                if self.decoded:
+                    self.decoded.keep(path, rate, kept)
+            self.cache.keep(key, kept)
         return kept, self.rate
 
     def open(self, path: str | Path) -> np.ndarray:
@@ -251,13 +261,39 @@ def source_of(frontend: Any, cache_mb: int = 0) -> Source:
     return source
 
 
-def check_kind(lines: list[Line], kind: str) -> None:
+def sizes_of(lines: Sequence[Line], source: Source) -> np.ndarray:
+    """Return the samples of every line before augmentation, (lines,), int32.
+
+    Of indexed lines those whose length or size stands in the manifest are reckoned at once; the others are read.
+    """
+    sizes = np.full(len(lines), -1, np.int32)
+    if isinstance(lines, IndexedLines) and isinstance(source, AudioSource):
+        seconds = lines.column("duration")
+        for begin in range(0, len(lines), PIECE):
+            samples = np.rint(seconds[begin : begin + PIECE] * source.rate)
+            sizes[begin : begin + PIECE] = np.where(np.isfinite(samples), samples, -1)
+    elif isinstance(lines, IndexedLines) and isinstance(source, ImageSource):
+        shapes = np.stack([lines.column("width"), lines.column("height")], axis=1)
+        known, which = np.unique(shapes, axis=0, return_inverse=True)
+        columns = [source.frontend.columns(*shape) if min(shape) else -1 for shape in known.tolist()]
+        sizes[:] = np.array([-1 if count > MAX_COLUMNS else count for count in columns])[which.reshape(-1)]
+    if isinstance(lines, IndexedLines):
+        lines.release()
+    for index in np.flatnonzero(sizes < 0).tolist():
+        sizes[index] = source.size(lines[index])
+    return sizes
+
+
+def check_kind(lines: Sequence[Line], kind: str) -> None:
     """Refuse lines of another kind than the frontend takes.
 
     Raises:
         ConfigError: a line has another kind; the message names it and frontends that would take it.
     """
     fits = {"audio": "log_mel", "image": "image_columns", "strokes": "stroke_points", "features": "features"}
+    if isinstance(lines, IndexedLines):
+        others = np.flatnonzero(lines.column("kind") != KINDS.index(kind))
+        lines = [lines[int(index)] for index in others[:1]]
     for line in lines:
         if line.kind != kind:
             raise ConfigError(

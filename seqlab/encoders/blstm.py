@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
 from seqlab.cells.initial import Init, start_gates
+from seqlab.encoders._regular import Dropout, Growth, check_shares
 
 # Up to so many lines bfloat16 is slower than float32 on a CPU: a training step of 2 x 192 takes 1.3 times as long for
 # two, 1.1 for three, as long or less for four (scripts/bench/encoder.py --lines 2 --hidden-size 192 --num-layers 2
@@ -40,6 +41,11 @@ class BLSTM(nn.Module):
         bidirectional: False reads forward only.
         init: how the gates start, see ``seqlab.cells.initial.start_gates``; with `zero` their biases are random.
         longest_lag: the longest lag expected, in frames, for `init` chrono.
+        variational: a line's frames have one mask of dropout, not each its own (Gal and Ghahramani 2016).
+        input_dropout: share of features set to 0, while training.
+        recurrent_dropout: share of the recurrent weights set to 0 in a step, while training: the mask on them is that
+            of all frames and lines ("DropConnect", Merity et al. 2017, AWD-LSTM, section 2), so the kernel stays fused.
+        grow_at: shares of training at which one more layer joins in, see ``Growth``; for training in one process.
     """
 
     def __init__(
@@ -53,6 +59,10 @@ class BLSTM(nn.Module):
         bidirectional: bool = True,
         init: Init = "one",
         longest_lag: int | None = None,
+        variational: bool = False,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        grow_at: Sequence[float] = (),
     ) -> None:
         super().__init__()
         if min(input_size, hidden_size, num_layers) < 1:
@@ -62,10 +72,16 @@ class BLSTM(nn.Module):
             )
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"proj_size must be 0 or lie below hidden_size = {hidden_size}, got {proj_size}")
-        for name, share in (("dropout", dropout), ("out_dropout", out_dropout)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {share}")
-        self.out_dropout = nn.Dropout(out_dropout)
+        check_shares(
+            dropout=dropout, out_dropout=out_dropout, input_dropout=input_dropout, recurrent_dropout=recurrent_dropout
+        )
+        self.out_dropout = Dropout(out_dropout, 1 if variational else None)
+        self.in_dropout = Dropout(input_dropout, 0 if variational else None)
+        self.between = Dropout(dropout, 0 if variational else None)
+        self.recurrent_dropout = recurrent_dropout
+        self.growth = Growth(num_layers, grow_at)
+        # what one call for all layers cannot do
+        self._special = bool(variational or input_dropout or recurrent_dropout or grow_at)
         self.lstm = nn.LSTM(
             input_size,
             hidden_size,
@@ -104,13 +120,30 @@ class BLSTM(nn.Module):
         Returns:
             States (B, T, H), forward and backward side by side, and the lengths; states past a length are 0.
         """
-        if not self.lstm.bidirectional:
-            x = mask_padding(self.lstm(x)[0], lengths.to(x.device))  # what comes after a line never reaches it
-        elif x.is_cuda:
+        special = self._special and (self.training or bool(self.growth.grow_at))
+        if special or (self.lstm.bidirectional and not x.is_cuda):
+            x = self._reversed(x, lengths)
+        elif self.lstm.bidirectional:
             x = self._packed(x, lengths)
         else:
-            x = self._reversed(x, lengths)
+            x = mask_padding(self.lstm(x)[0], lengths.to(x.device))  # what comes after a line never reaches it
         return self.out_dropout(x), lengths
+
+    def intermediate(self, x: Tensor, lengths: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Turn features into states, and show those of lower layers too.
+
+        Args:
+            x: features (B, T, F).
+            lengths: frames per line, (B,).
+            layers: numbers of layers, from 1; those not in use (``grow_at``) are left out.
+
+        Returns:
+            States as of ``forward``, states of each of the layers, (B, T, H), and the lengths.
+        """
+        shown: dict[int, Tensor] = dict.fromkeys(layers, x)
+        y = self._reversed(x, lengths, shown)
+        below = [self.out_dropout(shown[layer]) for layer in layers if layer < self.growth.layers]
+        return self.out_dropout(y), below, lengths
 
     def _packed(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Run all layers on a packed batch."""
@@ -119,22 +152,31 @@ class BLSTM(nn.Module):
         x, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=x.shape[1])
         return mask_padding(x, lengths.to(x.device))
 
-    def _reversed(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Run each direction of each layer on the padded batch, the backward one on lines reversed by their lengths."""
+    def _reversed(self, x: Tensor, lengths: Tensor, shown: dict[int, Tensor] | None = None) -> Tensor:
+        """Run each direction of each layer on the padded batch, the backward one on lines reversed by their lengths.
+
+        States of the layers that `shown` names, from 1, are put into it.
+        """
         if x.shape[0] <= SMALL and not torch.compiler.is_compiling() and torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
-                return self._reversed(x.float(), lengths)
+                return self._reversed(x.float(), lengths, shown)
         lengths = lengths.to(x.device)
         backwards = _reversal(lengths, x.shape[1])
-        x = x.transpose(0, 1)  # (T, B, F), the order in which the kernel runs
-        for layer in range(self.lstm.num_layers):
+        x = self.in_dropout(x.transpose(0, 1))  # (T, B, F), the order in which the kernel runs
+        ways = 2 if self.lstm.bidirectional else 1
+        for layer in range(self.growth.layers):
             if layer:
-                x = functional.dropout(x, self.lstm.dropout, self.training)
-            forward, backward = self.lstm.all_weights[2 * layer : 2 * layer + 2]
-            states = self._run(x, forward)
-            reverse = self._run(x, backward, backwards)
-            x = torch.cat([states, reverse[backwards]], 2)  # (T, B, H)
+                x = self.between(x)
+            weights = self.lstm.all_weights[ways * layer : ways * layer + ways]
+            x = self._run(x, weights[0]) if ways == 1 else self._both_ways(x, weights, backwards)  # (T, B, H)
+            if shown is not None and layer + 1 in shown:
+                shown[layer + 1] = mask_padding(x.transpose(0, 1), lengths)
         return mask_padding(x.transpose(0, 1), lengths)
+
+    def _both_ways(self, x: Tensor, weights: Sequence[Sequence[Tensor]], backwards: tuple[Tensor, Tensor]) -> Tensor:
+        states = self._run(x, weights[0])
+        reverse = self._run(x, weights[1], backwards)
+        return torch.cat([states, reverse[backwards]], 2)
 
     def _run(self, x: Tensor, weights: Sequence[Tensor], order: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Run one direction of one layer over x (T, B, F), reordered if an order is given, from states of 0.
@@ -142,6 +184,9 @@ class BLSTM(nn.Module):
         Without gradients a long recording runs in pieces that hand their states on: the same result, and the kernel's
         own memory (all gates of all frames) stays that of a piece.
         """
+        if self.training and self.recurrent_dropout:
+            dropped = functional.dropout(weights[1], self.recurrent_dropout)
+            weights = [weights[0], dropped, *weights[2:]]
         frames, lines = x.shape[:2]
         hidden = x.new_zeros(1, lines, self.lstm.proj_size or self.lstm.hidden_size)
         cell = x.new_zeros(1, lines, self.lstm.hidden_size)

@@ -81,6 +81,7 @@ class Filterbank:
         preemphasis: float,
         energy: bool = False,
         floor: float = FLOOR,
+        warp: float = 1.0,
     ) -> "Filterbank":
         """Compute the constants on the CPU; high_freq of 0 or less counts from the Nyquist frequency."""
         if floor < FLOOR:
@@ -89,7 +90,7 @@ class Filterbank:
             raise ValueError(f"preemphasis must lie in [0, 1], got {preemphasis}")
         with torch.device("cpu"), torch.inference_mode(False):
             window = torch.hann_window(framing.window, periodic=False).pow(0.85)[1:]
-            filters = mel_filters(num_mels, framing, low_freq, high_freq)
+            filters = mel_filters(num_mels, framing, low_freq, high_freq, warp)
             bands = []
             for group in filters.split(FILTERS_PER_BAND):
                 bins = group.any(0).nonzero().flatten()
@@ -120,8 +121,12 @@ class Filterbank:
         return torch.cat(features, -1).clamp_(min=self.floor).log_()
 
 
-def mel_filters(num_mels: int, framing: Framing, low_freq: float, high_freq: float) -> Tensor:
+def mel_filters(num_mels: int, framing: Framing, low_freq: float, high_freq: float, warp: float = 1.0) -> Tensor:
     """Return triangular filters on Kaldi's mel scale, (num_mels, fft_size / 2), on the CPU.
+
+    With a warp other than 1 the filters stand where Kaldi's VTLN puts them (from 100 Hz to 500 Hz below the Nyquist
+    frequency at 1 / warp of their frequencies, the ends of the band in place), so a signal seems to have `warp` times
+    its frequencies.
 
     Raises:
         ValueError: the frequencies are out of range, or a filter is too narrow to hold an FFT bin.
@@ -137,7 +142,7 @@ def mel_filters(num_mels: int, framing: Framing, low_freq: float, high_freq: flo
             f"low_freq and high_freq must fit 0 <= low < high <= {nyquist:g} Hz (half the sample rate), got "
             f"low_freq={low_freq:g}, high_freq={high_freq:g} (0 and less count from {nyquist:g} Hz)"
         )
-    filters, _ = get_mel_banks(num_mels, framing.fft_size, framing.sample_rate, low_freq, top, 100.0, -500.0, 1.0)
+    filters, _ = get_mel_banks(num_mels, framing.fft_size, framing.sample_rate, low_freq, top, 100.0, -500.0, warp)
     empty = int((~filters.any(1)).sum())
     if empty:
         raise ValueError(

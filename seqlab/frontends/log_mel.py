@@ -1,5 +1,8 @@
 """Log-mel filterbank features, equal to Kaldi's."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -56,9 +59,9 @@ class LogMel(nn.Module):
         super().__init__()
         self.framing = Framing.from_ms(sample_rate, window_ms, shift_ms)
         self.deltas = check_order(deltas)
-        bank = Filterbank.build(self.framing, num_mels, low_freq, high_freq, preemphasis, energy, floor)
+        self._build = partial(Filterbank.build, self.framing, num_mels, low_freq, high_freq, preemphasis, energy, floor)
         # Not buffers: they would follow model.half() and lose their precision.
-        self._banks = {torch.device("cpu"): bank}
+        self._banks = {(torch.device("cpu"), 1.0): self._build()}
         self.sample_rate = sample_rate
         self.frame_shift = self.framing.shift / sample_rate
         self.num_features = (num_mels + energy) * (deltas + 1)
@@ -67,12 +70,14 @@ class LogMel(nn.Module):
         """Return frames for samples (B,); 0 where a line is shorter than one window."""
         return self.framing.num_frames(lengths)
 
-    def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, signal: Tensor, lengths: Tensor, warps: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
         """Turn waveforms into log-mel features.
 
         Args:
             signal: audio in [-1, 1], (B, S).
             lengths: valid samples per line, (B,), integer.
+            warps: factor by which each line's frequencies shall seem to be multiplied, B of them (see
+                ``seqlab.frontends.vocal_tract``); None: 1.
 
         Returns:
             Features (B, T, F) and frames per line (B,); frames past a length are 0.
@@ -83,26 +88,35 @@ class LogMel(nn.Module):
         check_signal(signal, lengths, self.framing)
         frames = self.num_frames(lengths)
         with torch.autocast(signal.device.type, enabled=False):
-            x = append_deltas(self._static(signal.float(), frames), frames, self.deltas)
+            x = append_deltas(self._static(signal.float(), frames, warps), frames, self.deltas)
         return x, frames
 
-    def _static(self, signal: Tensor, frames: Tensor) -> Tensor:
+    def _static(self, signal: Tensor, frames: Tensor, warps: Sequence[float] | None) -> Tensor:
         """Compute features (B, T, F) without deltas; frames past a length are 0."""
-        bank = self._bank(signal.device)
         cut = signal.unfold(1, self.framing.window, self.framing.shift)  # (B, T, window), a view
-        if signal.device.type != "cpu" or torch.compiler.is_compiling():
-            return mask_padding(bank(cut), frames.to(signal.device))
+        if warps is None and (signal.device.type != "cpu" or torch.compiler.is_compiling()):
+            return mask_padding(self._bank(signal.device)(cut), frames.to(signal.device))
+        banks = [self._bank(signal.device, warp) for warp in warps or [1.0] * len(cut)]
         lines = [
             torch.cat([bank(piece) for piece in line[:n].split(BLOCK)])
-            for line, n in zip(cut, frames.tolist(), strict=True)
+            for line, n, bank in zip(cut, frames.tolist(), banks, strict=True)
         ]
         x = nn.utils.rnn.pad_sequence(lines, batch_first=True)
         return nn.functional.pad(x, (0, 0, 0, cut.shape[1] - x.shape[1]))
 
-    def _bank(self, device: torch.device) -> Filterbank:
-        if device not in self._banks:
-            self._banks[device] = self._banks[torch.device("cpu")].to(device)
-        return self._banks[device]
+    def check_warp(self, warp: float) -> None:
+        """Make sure that filters can be bent so far.
+
+        Raises:
+            ValueError: a filter would be too narrow to hold an FFT bin.
+        """
+        self._bank(torch.device("cpu"), warp)
+
+    def _bank(self, device: torch.device, warp: float = 1.0) -> Filterbank:
+        if (device, warp) not in self._banks:
+            own = self._banks.get((torch.device("cpu"), warp)) or self._build(warp=warp)
+            self._banks[device, warp] = own.to(device)
+        return self._banks[device, warp]
 
 
 def check_signal(signal: Tensor, lengths: Tensor, framing: Framing) -> None:

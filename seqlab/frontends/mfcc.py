@@ -1,5 +1,7 @@
 """Mel-frequency cepstral coefficients, equal to Kaldi's."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -67,12 +69,17 @@ class MFCC(nn.Module):
         """Return frames for samples (B,); 0 where a line is shorter than one window."""
         return self.log_mel.num_frames(lengths)
 
-    def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def check_warp(self, warp: float) -> None:
+        """Make sure that filters can be bent so far, see ``LogMel.check_warp``."""
+        self.log_mel.check_warp(warp)
+
+    def forward(self, signal: Tensor, lengths: Tensor, warps: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
         """Turn waveforms into cepstral coefficients.
 
         Args:
             signal: audio in [-1, 1], (B, S).
             lengths: valid samples per line, (B,), integer.
+            warps: as for ``LogMel.forward``.
 
         Returns:
             Features (B, T, F) and frames per line (B,); frames past a length are 0.
@@ -80,7 +87,7 @@ class MFCC(nn.Module):
         Raises:
             DataError: (a ValueError) a line is shorter than one window.
         """
-        x, frames = self.log_mel(signal, lengths)
+        x, frames = self.log_mel(signal, lengths, warps)
         if x.device not in self._dct:
             with torch.inference_mode(False):
                 self._dct[x.device] = self._dct[torch.device("cpu")].to(x.device)

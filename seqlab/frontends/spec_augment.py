@@ -1,7 +1,64 @@
-"""SpecAugment: masks over time and over features (Park et al. 2019, section 2; without time warp)."""
+"""SpecAugment: time warp, and masks over time and over features (Park et al. 2019, section 2)."""
 
 import torch
 from torch import Tensor, nn
+
+
+class TimeWarp(nn.Module):
+    """Move one frame of each line to another place in time, all others along with it; only while training.
+
+    Park et al. 2019, section 2, 1: a frame between W and T - W is moved by up to W frames; the parts before and after
+    are stretched and shrunk linearly between it and the ends, which stay. Features between frames are interpolated.
+    Two views of a line (CR-CTC) have one warp, so that their frames still belong together.
+
+    Args:
+        width: farthest move W, in frames; lines of 2 W frames or less are moved by less than half their length.
+
+    Raises:
+        ValueError: width is negative.
+    """
+
+    shared = True
+
+    def __init__(self, width: int = 40) -> None:
+        super().__init__()
+        if width < 0:
+            raise ValueError(f"width must be 0 or more, got {width}")
+        self.width = width
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Warp a batch of features (B, T, F); lengths stay as they are."""
+        if not (self.training and self.width):
+            return x, lengths
+        draws = torch.rand(2, len(x)).to(x.device)  # of the CPU generator, so that a seed means the same everywhere
+        last = (lengths.to(x.device).float() - 1).clamp(min=0)
+        width = torch.minimum(torch.full_like(last, float(self.width)), ((last - 1) / 2).floor().clamp(min=0))
+        middle = (width + draws[0] * (last - 2 * width)).round()
+        moved = middle + ((2 * draws[1] - 1) * width).round()
+        position = torch.arange(x.shape[1], device=x.device)
+        source = warped(position, middle[:, None], moved[:, None], last[:, None])
+        low = source.floor().long()
+        high = (low + 1).clamp(max=x.shape[1] - 1)
+        share = (source - low)[..., None].to(x.dtype)
+        index = torch.arange(len(x), device=x.device)[:, None]
+        return torch.lerp(x[index, low], x[index, high], share), lengths
+
+
+def warped(position: Tensor, middle: Tensor, moved: Tensor, last: Tensor) -> Tensor:
+    """Return where each frame of a warped line comes from.
+
+    Args:
+        position: frames of the warped line, (T,).
+        middle: the frame that was moved, (B, 1).
+        moved: where it is now, (B, 1).
+        last: the last frame of each line, (B, 1); frames after it stay.
+
+    Returns:
+        Places in the line as it was, (B, T), not whole.
+    """
+    before = position * middle / moved.clamp(min=1)
+    after = middle + (position - moved) * (last - middle) / (last - moved).clamp(min=1)
+    return torch.where(position > last, position, torch.where(position < moved, before, after))
 
 
 class SpecAugment(nn.Module):
@@ -14,6 +71,8 @@ class SpecAugment(nn.Module):
         feature_masks: masks over features per line.
         feature_width: widest of them, in features.
     """
+
+    shared = False
 
     def __init__(
         self,

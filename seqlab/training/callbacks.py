@@ -1,8 +1,12 @@
 """Callbacks of a training run: checkpoints that survive a kill, and the progress display."""
 
 import io
+import logging
 import os
+import signal
+import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -17,10 +21,21 @@ from torch import Tensor
 
 from seqlab.base_task import Task
 from seqlab.batch import Batch
+from seqlab.errors import Preempted
+from seqlab.training.metrics_csv import FULL
+
+logger = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Write checkpoints whole or not at all: to a temporary file in the same folder, then renamed."""
+    """Write checkpoints whole or not at all: to a temporary file in the same folder, then renamed.
+
+    On a full disk the checkpoint before stays, a warning is given, and training goes on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Save a checkpoint."""
@@ -35,12 +50,31 @@ class WholeCheckpoints(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            os.fsync(folder)  # else a power cut may take the new name back
+            os.close(folder)
+            self.failed = False
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self.failed = True
+            kept = "the one before is kept" if path.exists() else "there is none yet"
+            logger.warning("%s: %s; %s, training goes on. Make room", path, error.strerror, kept)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint, unless the one that was to take its place could not be written."""
+        if not self.failed:
+            super().remove_checkpoint(path)
 
 
 class SaveLast(Checkpoint):
-    """Keep last.ckpt: after every epoch and at least every so many minutes.
+    """Keep last.ckpt: after every epoch, at least every so many minutes, and when the machine asks the run to end.
+
+    On SIGTERM or SIGUSR1 (which Slurm sends on request before its time limit) the run is saved after the present step,
+    or after the validation that is going on, and ends with Preempted.
 
     Args:
         path: the file.
@@ -52,6 +86,23 @@ class SaveLast(Checkpoint):
         self.path = path
         self.seconds = 60 * minutes
         self._saved = time.monotonic()
+        self._asked = 0  # the signal that asked for an end
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen for signals."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGUSR1):
+                self._handlers[number] = signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self._asked = number
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen no longer."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -60,14 +111,32 @@ class SaveLast(Checkpoint):
         due = time.monotonic() - self._saved >= self.seconds
         # an accumulated gradient is not in a checkpoint, so only a finished optimiser step can be resumed from
         whole_step = (trainer.fit_loop.epoch_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if trainer.world_size > 1:
-            due = trainer.strategy.broadcast(due)
-        if due and whole_step and not trainer.is_last_batch:
+        if not whole_step or trainer.is_last_batch:
+            return
+        # one exchange for both: 2 asked to end, by any rank; 1 due
+        wish = self._agreed(trainer, 2 if self._asked else int(due))
+        if wish:
             self._save(trainer)
+        if wish == 2:
+            self._end()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch and its validation."""
         self._save(trainer)
+        if self._agreed(trainer, 2 if self._asked else 0):
+            self._end()
+
+    @staticmethod
+    def _agreed(trainer: Trainer, wish: int) -> int:
+        """Return the largest wish of all ranks."""
+        if trainer.world_size == 1:
+            return wish
+        device = trainer.strategy.root_device
+        return int(trainer.strategy.reduce(torch.tensor(wish, device=device), reduce_op="max"))
+
+    def _end(self) -> None:
+        name = signal.Signals(self._asked or signal.SIGTERM).name
+        raise Preempted(f"{name}: saved in {self.path}; it goes on with resume=true")
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)

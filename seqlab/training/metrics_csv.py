@@ -1,12 +1,18 @@
 """metrics.csv: one row per logging step, one column per metric, kept across resumes."""
 
 import csv
+import errno
+import logging
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+logger = logging.getLogger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or for this user
 
 
 class MetricsCSV(Logger):
@@ -45,10 +51,18 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one row; a new metric adds a column."""
+        """Append one row; a new metric adds a column. On a full disk rows are missing, and a warning says so."""
         row = {k: f"{v:.6g}" for k, v in metrics.items()} | {"step": str(step if step is not None else 0)}
         if "epoch" in row:
             row["epoch"] = str(int(metrics["epoch"]))
+        try:
+            self._append(row)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            logger.warning("%s: %s; rows are missing, training goes on. Make room", self.path, error.strerror)
+
+    def _append(self, row: dict[str, str]) -> None:
         if not self._started:
             self._start(int(row["step"]))
         if any(key not in self.columns for key in row):

@@ -14,7 +14,11 @@ from torch import Tensor
 
 from seqlab.base_task import LOG_EVERY, Task
 from seqlab.data.datamodule import DataModule
+from seqlab.training.averaging import average_best as average
 from seqlab.training.callbacks import SaveLast, ShowProgress, WholeCheckpoints
+from seqlab.training.health import Health
+from seqlab.training.memory import MemoryGuard
+from seqlab.weight_noise import WeightNoise
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +68,11 @@ class Training:
         num_nodes: machines.
         threads: CPU threads.
         deterministic: refuse operations whose result may change from run to run.
+        find_budget: on a GPU, search the largest data.batch_frames that fits into its memory before training.
+        average_best: at the end, average the best checkpoints, so many, validate the mean and write it beside them,
+            see ``seqlab.training.averaging``; in one process. 0: no average.
+        weight_noise: standard deviation of noise on the weights, see ``WeightNoise``; 0: none.
+        weight_noise_from: share of the training after which it begins.
     """
 
     def __init__(
@@ -86,6 +95,10 @@ class Training:
         num_nodes: int = 1,
         threads: int = 1,
         deterministic: bool = True,
+        find_budget: bool = False,
+        average_best: int = 0,
+        weight_noise: float = 0.0,
+        weight_noise_from: float = 0.0,
     ) -> None:
         if not (max_epochs or max_steps or budget_minutes):
             raise ValueError("one of max_epochs, max_steps and budget_minutes must say when to stop")
@@ -115,6 +128,17 @@ class Training:
         self.accelerator = "gpu" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
         self.devices, self.num_nodes = devices, num_nodes
         self.threads, self.deterministic = threads, deterministic
+        if find_budget and self.accelerator == "cpu":
+            raise ValueError(
+                "find_budget needs a GPU: on a CPU the system ends a process that asks for too much memory"
+            )
+        self.find_budget = find_budget
+        WeightNoise(weight_noise, weight_noise_from)  # the task makes its own; refused values are refused here
+        if average_best < 0 or average_best == 1:
+            raise ValueError(f"average_best must be 0, or 2 or more, got {average_best}")
+        if average_best and devices * num_nodes > 1:
+            raise ValueError("average_best works in one process; use devices=1 and num_nodes=1, or average_best=0")
+        self.average_best = average_best
 
     @property
     def checkpoints(self) -> Path:
@@ -140,12 +164,19 @@ class Training:
             filename=f"best-epoch{{epoch:03d}}-{task.monitor.rpartition('/')[2]}{{{task.monitor}:.4f}}",
             monitor=task.monitor,
             mode="min",
-            save_top_k=self.keep_best,
+            save_top_k=max(self.keep_best, self.average_best),
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )
         show = ShowProgress(data.frontend, data.train_set.source.unit)
-        callbacks: list[Callback] = [show, best, SaveLast(self.last, self.checkpoint_minutes)]
+        data.find_budget = self.find_budget
+        callbacks: list[Callback] = [
+            show,
+            Health(),
+            best,
+            SaveLast(self.last, self.checkpoint_minutes),
+            MemoryGuard(data),
+        ]
         if self.ema:
             callbacks.append(WeightAveraging(avg_fn=moving_average(self.ema)))
         if self.early_stopping:
@@ -179,6 +210,8 @@ class Training:
             trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
+        if self.average_best:
+            average(task, data, self.checkpoints, self.accelerator)
         return trainer
 
     def set_threads(self) -> None:

@@ -113,7 +113,7 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
     flat = torch.zeros(1, len(recognizer.tokenizer.symbols)).log_softmax(1)
     recognizer.decode([flat])  # what a decoder compiles when it is first used is no part of the time
     begun = time.perf_counter()
-    source = recognizer.source
+    source, normalize, scored = recognizer.source, recognizer.tokenizer.normalize, recognizer.tokenizer.scored
     texts: list[str] = [""] * len(lines)
     lengths: list[float] = [0.0] * len(lines)
     confidences: list[list[float] | None] = [None] * len(lines)
@@ -122,14 +122,16 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
         emissions = recognizer.emissions(signals)
         peaks += peakiness(*pad(emissions))
         for i, signal, hypothesis in zip(batch, signals, recognizer.decode(emissions), strict=True):
-            texts[i] = recognizer.tokenizer.decode(hypothesis.labels)
+            texts[i] = scored(recognizer.tokenizer.decode(hypothesis.labels))
             lengths[i] = len(signal) / recognizer.model.sample_rate
             sure = [round(p, 6) for p in recognizer.confidence.words(hypothesis)]
             if len(sure) == len(texts[i].split()):  # not so where the tokenizer has no space that separates words
                 confidences[i] = sure
-    normalize = recognizer.tokenizer.normalize
     rows = [
-        EvaluatedLine(line.id, line.speaker, normalize(line.text), text, length if source.unit == "s" else None, words)
+        EvaluatedLine(
+            *(line.id, line.speaker, scored(normalize(line.text)), text),
+            *(length if source.unit == "s" else None, words),
+        )
         for line, text, length, words in zip(lines, texts, lengths, confidences, strict=True)
     ]
     tokenizer: dict[str, Any] = recognizer.config["tokenizer"]

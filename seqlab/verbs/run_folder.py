@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from rich.console import Console
 import seqlab
 from seqlab.checkpoints import find_checkpoint
 from seqlab.config import Config, build, load_yaml, save_yaml
-from seqlab.errors import ConfigError
+from seqlab.errors import ConfigError, Preempted
+from seqlab.files import atomic_write
 
 if TYPE_CHECKING:
     from seqlab.training.trainer import Training
@@ -35,9 +37,17 @@ def fit_run(training: "Training", task: Any, data: Any, config: Config, resume: 
         if not resume:
             _clear(run_dir, training.checkpoints)
         save_yaml(config, run_dir / "config.yaml")
-        _record(config, run_dir)
-    begun = time.process_time()
-    trainer = training.fit(task, data, loggers, resume)
+        _record(config, run_dir, resume is not None)
+    begun, wall = time.process_time(), time.monotonic()
+    ended = "finished"
+    try:
+        trainer = training.fit(task, data, loggers, resume)
+    except BaseException as error:
+        ended = "told to end" if isinstance(error, Preempted | KeyboardInterrupt) else "failed"
+        raise
+    finally:
+        if is_first_process():
+            _note_session(run_dir, ended, time.monotonic() - wall, time.process_time() - begun, task)
     best = find_checkpoint(run_dir)
     minutes = (time.process_time() - begun) / 60
     console.print(
@@ -95,8 +105,8 @@ def _clear(run_dir: Path, checkpoints: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _record(config: Config, run_dir: Path) -> None:
-    """Write down what the run was made with: versions, commit, hashes of the manifests."""
+def _record(config: Config, run_dir: Path, resumed: bool) -> None:
+    """Write down what the run was made with: versions, commit, hashes of the manifests, seed, ended sessions."""
     names = ("torch", "torchaudio", "lightning", "hydra-core", "numpy", "soundfile", "soxr", "jiwer")
     manifests = [p for split in ("train", "dev", "rejoin_from") for p in config["corpus"].get(split) or []]
     made_with = {
@@ -105,10 +115,47 @@ def _record(config: Config, run_dir: Path) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "packages": {name: package_version(name) for name in names},
-        "manifests": {p: hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in manifests},
+        "manifests": {p: _sha256(p) for p in manifests},
+        "seed": config["seed"],
+        "processor": _processor(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "sessions": _sessions(run_dir) if resumed else [],
     }
-    (run_dir / "environment.json").write_text(json.dumps(made_with, indent=2), encoding="utf-8")
+    with atomic_write(run_dir / "environment.json") as file:
+        json.dump(made_with, file, indent=2)
+
+
+def _sessions(run_dir: Path) -> list[Any]:
+    """Return the sessions of a run that have ended; one that was killed has left nothing."""
+    try:
+        return list(json.loads((run_dir / "environment.json").read_text(encoding="utf-8"))["sessions"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _note_session(run_dir: Path, ended: str, wall_s: float, cpu_s: float, task: Any) -> None:
+    """Add a session to environment.json: how it ended, its time, the steps of the run by now, its throughput."""
+    path = run_dir / "environment.json"
+    session: dict[str, Any] = {"ended": ended, "wall_s": round(wall_s, 1), "cpu_s": round(cpu_s, 1)}
+    with suppress(OSError, ValueError, RuntimeError):  # a full disk must not hide what else went wrong
+        trainer = task.trainer
+        session |= {"steps": trainer.global_step, "epochs": trainer.current_epoch}
+        if (speed := trainer.callback_metrics.get("train/frames_per_s")) is not None:
+            session["frames_per_s"] = round(float(speed))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["sessions"] = [*record.get("sessions", []), session]
+        with atomic_write(path) as file:
+            json.dump(record, file, indent=2)
+
+
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _processor() -> str:
+    """Return the name of the GPU, or of the processor as far as the system tells."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
 
 
 def commit() -> str | None:

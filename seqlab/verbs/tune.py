@@ -74,7 +74,8 @@ class Trials:
     def rate(self, node: Config) -> float:
         """Return the error rate of dev with a decoder."""
         pairs = zip(self.references, self.decode(node)[1], strict=True)
-        return add(self.count(reference, text) for reference, text in pairs).rate
+        scored = self.recognizer.tokenizer.scored
+        return add(self.count(scored(reference), scored(text)) for reference, text in pairs).rate
 
     def node(self, settings: Mapping[str, float]) -> Config:
         """Return the beam decoder's node with these settings."""

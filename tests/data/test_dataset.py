@@ -60,6 +60,24 @@ def test_planned_length_is_that_of_the_example(corpus: Path) -> None:
         assert len(data[index].signal) == pytest.approx(samples[index], abs=100)
 
 
+def test_lines_beyond_the_draws_share_them(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seqlab.data import dataset as module
+
+    exact = dataset(corpus, augment=[Speed(0.7, 1.4)], seed=3)
+    exact.plan(2)
+    monkeypatch.setattr(module, "MOST_DRAWS", 5)
+    data = dataset(corpus, augment=[Speed(0.7, 1.4)], seed=3)
+    samples = data.plan(2)
+    plain = dataset(corpus).plan(2)
+    assert len({round(float(r), 2) for r in samples / plain}) <= 5
+    for index in range(20):
+        assert len(data[index].signal) == pytest.approx(samples[index], abs=100)
+    again = dataset(corpus, augment=[Speed(0.7, 1.4)], seed=3)
+    assert np.array_equal(again.plan(2), samples)
+    assert torch.equal(again[7].signal, data[7].signal)
+    assert not np.array_equal(again.plan(3), samples)
+
+
 def test_speed_changes_length_and_pitch() -> None:
     time = np.arange(RATE) / RATE
     tone = np.sin(2 * np.pi * 500 * time).astype(np.float32)

@@ -7,6 +7,48 @@ from seqlab.data.sampler import BucketBatches, cut_batches
 from seqlab.errors import DataError
 
 
+def plain_batches(order: list[int], frames: np.ndarray, batch_frames: int, max_lines: int) -> list[list[int]]:
+    """Cut an order as the definition says, line by line."""
+    batches: list[list[int]] = []
+    for index in order:
+        batch = [*batches[-1], index] if batches else [index]
+        fits = max(frames[i] for i in batch) * len(batch) <= batch_frames and len(batch) <= max_lines
+        if batches and fits:
+            batches[-1] = batch
+        else:
+            batches.append([index])
+    return batches
+
+
+@pytest.mark.parametrize(("budget", "max_lines"), [(1, 1), (50, 3), (300, 64), (10**6, 7)])
+def test_cutting_equals_the_plain_loop(budget: int, max_lines: int) -> None:
+    rng = np.random.default_rng(budget)
+    frames = rng.integers(0, 60, 500)
+    order = rng.permutation(500).tolist()
+    assert cut_batches(order, frames, budget, max_lines) == plain_batches(order, frames, budget, max_lines)
+    assert cut_batches([], frames, budget, max_lines) == []
+
+
+@pytest.mark.parametrize("piece", [7, 10**6])
+def test_order_is_that_of_the_moved_lengths(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqlab.data.sampler.PIECE", piece)
+    frames = lengths(1000)
+    rng = np.random.default_rng([5, 2])
+    moved = frames * rng.uniform(0.99, 1.01, 1000) + rng.uniform(0, 1, 1000)
+    batches = cut_batches(np.argsort(moved).tolist(), frames, 3000, 64)
+    expected = [batches[i] for i in rng.permutation(len(batches))]
+    assert list(BucketBatches(frames, 3000, seed=5, epoch=2)) == expected
+
+
+def test_worst_batch_has_most_frames() -> None:
+    frames = lengths(3000)
+    sampler = BucketBatches(frames, 20000)
+    sizes = [len(b) * int(frames[b].max()) for b in sampler]
+    worst = sampler.worst()
+    assert len(worst) * frames[worst].max() == max(sizes)
+    assert sorted(worst) in [sorted(b) for b in sampler]
+
+
 def lengths(count: int = 3000) -> np.ndarray:
     return np.random.default_rng(0).integers(100, 1700, count)
 

@@ -1,0 +1,227 @@
+"""Leave each speaker of FSDD out of training in turn, and see what helps to read a voice never heard.
+
+    python recipes/fsdd_loso/loso.py FOLDER                                    # the ablation: theo and nicolas, 3 seeds
+    python recipes/fsdd_loso/loso.py FOLDER --rows all --speakers george jackson lucas nicolas theo
+
+FOLDER holds manifests of seqlab prepare corpus=fsdd. A row of the table is a set of parts that are on; each training
+has the same CPU minutes. What stands in results.jsonl is not run again; a training that was stopped goes on. The table
+(README.md of the results) is written anew after every training.
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t as student
+
+from seqlab.corpora._common import DIGITS, manifest_path
+from seqlab.errors import ConfigError, UserError
+from seqlab.manifest import Line, read_manifest, write_manifest
+
+# What is switched off when a part of the experiment is not wanted, in settings of seqlab train.
+PARTS: dict[str, tuple[str, ...]] = {
+    "consistency": ("loss.consistency=0",),
+    "masks": ("~augment.features.spec_augment", "~augment.features.warp"),
+    "voices": (
+        "~augment.signal.speed",
+        "~augment.signal.tempo",
+        "~augment.signal.pitch",
+        "~augment.features.vocal_tract",
+    ),
+    "noise": (
+        "~augment.signal.noise",
+        "~augment.signal.reverberation",
+        "~augment.signal.codec",
+        "~augment.signal.lower_rate",
+        "~augment.signal.clip",
+    ),
+    "priors": ("loss.prior_weight=0",),
+    "averaging": ("training.ema=null", "training.average_best=0"),
+}
+ROWS = ["plain", *(f"+{part}" for part in PARTS), "all"]
+MORE = [f"-{part}" for part in PARTS]  # all but one
+SPEAKERS = ["theo", "nicolas"]  # of the ablation
+
+
+def settings_of(row: str) -> list[str]:
+    """Return what seqlab train needs for a row: settings that switch the other parts off."""
+    on = set(PARTS) if row == "all" or row[0] == "-" else set()
+    on ^= {row[1:]} if row[0] in "+-" else set()
+    return [setting for part, settings in PARTS.items() if part not in on for setting in settings]
+
+
+def leave_out(folder: Path, speaker: str, out: Path) -> int:
+    """Write the manifests of a split without a speaker; returns the number of test lines.
+
+    Training and development are those of the other speakers; the test lines are all strings of the one left out.
+
+    Raises:
+        ConfigError: there is no such speaker.
+    """
+    singles = read_manifest(folder / "train.jsonl")
+    strings = {part: read_manifest(folder / f"strings_{part}.jsonl") for part in ("train", "dev", "test")}
+    known = sorted({str(line.speaker) for line in singles})
+    if speaker not in known:
+        raise ConfigError(f"{folder} has no speaker {speaker!r}; there are {', '.join(known)}")
+    parts = {
+        "train": [line for line in singles if line.speaker != speaker],
+        "strings_train": [line for line in strings["train"] if line.speaker != speaker],
+        "strings_dev": [line for line in strings["dev"] if line.speaker != speaker],
+        "strings_test": [line for lines in strings.values() for line in lines if line.speaker == speaker],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, lines in parts.items():
+        write_manifest(out / f"{name}.jsonl", [_moved(line, out) for line in lines])
+    return len(parts["strings_test"])
+
+
+def _moved(line: Line, out: Path) -> Line:
+    """Name the files of a line as a manifest in another folder must."""
+    audio = manifest_path(line.root / line.audio, out) if line.audio else None
+    parts = [manifest_path(line.root / part, out) for part in line.parts] if line.parts else None
+    return replace(line, audio=audio, parts=parts)
+
+
+def run(arguments: Sequence[str]) -> float:
+    """Run seqlab in a process of its own; returns its CPU minutes.
+
+    Raises:
+        ConfigError: it failed; its messages are on standard error.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-m", "seqlab", *arguments], stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise ConfigError(f"seqlab {' '.join(arguments)} ended with status {done.returncode}")
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 60
+
+
+def train_one(row: str, seed: int, data: Path, extra: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Train and score one row on one split; CPU minutes are those of the last session of a resumed training."""
+    resumed = ["resume=true"] if (folder / "checkpoints" / "last.ckpt").is_file() else []
+    settings = ["experiment=fsdd_loso", f"corpus.folder={data}", "logger=csv", *settings_of(row), *extra]
+    minutes = run(["train", *settings, f"seed={seed}", f"run_dir={folder}", *resumed])
+    lexicon = data / "digits.txt"
+    lexicon.write_text("\n".join(DIGITS) + "\n", encoding="utf-8")
+    decoders = {"greedy": ["decoder=greedy"], "lexicon": ["decoder=beam", f"decoder.lexicon={lexicon}"]}
+    wer = {}
+    for name, decoder in decoders.items():
+        run(["evaluate", f"model={folder}", *decoder, f"out={folder / name}"])
+        scores = json.loads((folder / name / "report.json").read_text(encoding="utf-8"))["scores"]
+        wer[name] = scores["wer"]["rate"]
+    return wer | {"lines": scores["lines"], "cpu_minutes": round(minutes, 2), "resumed": bool(resumed)}
+
+
+def mean_and_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean and the ends of its 95 % interval by Student's t; NaN for ends of a single value."""
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return mean, math.nan, math.nan
+    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    half = float(student.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def by_seed(rows: Sequence[Mapping[str, Any]], row: str, decoder: str) -> dict[int, float]:
+    """Return the mean WER over speakers in per cent, by seed; seeds that lack a speaker of the row are left out."""
+    own = [r for r in rows if r["row"] == row]
+    speakers = {r["speaker"] for r in own}
+    rates: dict[int, dict[str, float]] = {}
+    for r in own:
+        rates.setdefault(r["seed"], {})[r["speaker"]] = 100 * r[decoder]
+    return {seed: sum(each.values()) / len(each) for seed, each in rates.items() if set(each) == speakers}
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table in Markdown; intervals are over seeds, differences to plain over seeds that both have."""
+    lines = [
+        "| row | speakers (greedy WER %) | seeds | greedy WER % (95 %) | less plain (95 %) | with lexicon (95 %) "
+        "| CPU minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    plain = by_seed(rows, "plain", "greedy")
+    heard = {r["speaker"] for r in rows if r["row"] == "plain"}
+    for row in [name for name in ROWS + MORE if any(r["row"] == name for r in rows)]:
+        own = [r for r in rows if r["row"] == row]
+        speakers = sorted({r["speaker"] for r in own})
+        of_one = {s: [100 * r["greedy"] for r in own if r["speaker"] == s] for s in speakers}
+        each = ", ".join(f"{s} {sum(values) / len(values):.1f}" for s, values in of_one.items())
+        greedy, lexicon = (by_seed(rows, row, decoder) for decoder in ("greedy", "lexicon"))
+        if not greedy:
+            continue
+        both = [rate - plain[seed] for seed, rate in greedy.items() if seed in plain and set(speakers) == heard]
+        less = _told(both, "+.2f") if both and row != "plain" else ""
+        minutes = sum(r["cpu_minutes"] for r in own) / len(own)
+        star = "*" if any(r["resumed"] for r in own) else ""
+        rates = (_told(list(values.values()), ".2f") for values in (greedy, lexicon))
+        first, second = rates
+        lines.append(f"| {row} | {each} | {len(greedy)} | {first} | {less} | {second} | {minutes:.1f}{star} |")
+    return "\n".join(lines)
+
+
+def _told(values: Sequence[float], form: str) -> str:
+    mean, low, high = mean_and_interval(values)
+    return f"{mean:{form}}" + ("" if math.isnan(low) else f" ({low:{form}} to {high:{form}})")
+
+
+def main() -> None:
+    """Run what is missing, and write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="manifests of seqlab prepare corpus=fsdd")
+    add("settings", metavar="KEY=VALUE", nargs="*", help="settings of seqlab train for all trainings")
+    add("--rows", nargs="+", choices=ROWS + MORE, default=ROWS, metavar="NAME", help=f"of {', '.join(ROWS + MORE)}")
+    add("--speakers", nargs="+", default=SPEAKERS, metavar="NAME", help="left out in turn (default theo nicolas)")
+    add("--seeds", type=int, default=3, help="seeds 1 to N (default %(default)s)")
+    add("-o", "--output", type=Path, default=Path("runs/fsdd_loso"), help="folder of the results")
+    given = parser.parse_intermixed_args()
+    if given.seeds < 1:
+        parser.error("--seeds must be 1 or more")
+    try:
+        study(given.folder, given.output, given.rows, given.speakers, given.seeds, given.settings)
+    except (UserError, OSError) as error:
+        sys.stderr.write(f"loso: error: {error}\n")
+        sys.exit(2)
+
+
+def study(
+    folder: Path, out: Path, rows: Sequence[str], speakers: Sequence[str], seeds: int, extra: Sequence[str]
+) -> None:
+    """Train what is missing, seed by seed; see main."""
+    results = out / "results.jsonl"
+    done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    if any(row["settings"] != list(extra) for row in done):
+        raise ConfigError(f"{out} holds results of other settings; take another folder with --output")
+    lines = {speaker: leave_out(folder, speaker, out / "data" / speaker) for speaker in speakers}
+    for speaker, count in lines.items():
+        sys.stdout.write(f"{speaker}: {count} test lines\n")
+    for seed in range(1, seeds + 1):
+        for row in rows:
+            for speaker in speakers:
+                if any((r["row"], r["speaker"], r["seed"]) == (row, speaker, seed) for r in done):
+                    continue
+                name = row.replace("+", "with_").replace("-", "without_")
+                scores = train_one(row, seed, out / "data" / speaker, extra, out / f"{name}-{speaker}-{seed}")
+                done.append({"row": row, "speaker": speaker, "seed": seed, "settings": list(extra), **scores})
+                with results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(done[-1]) + "\n")
+                rates = ", ".join(f"{name} {100 * scores[name]:.2f} %" for name in ("greedy", "lexicon"))
+                sys.stdout.write(f"{row}, {speaker}, seed {seed}: WER {rates}, {scores['cpu_minutes']} minutes\n")
+                sys.stdout.flush()
+                title = "# FSDD, one speaker left out of training"
+                (out / "README.md").write_text(f"{title}\n\n{table(done)}\n", encoding="utf-8")
+    if done:
+        sys.stdout.write(table(done) + "\n")
+
+
+if __name__ == "__main__":
+    main()
