@@ -200,10 +200,14 @@ def help_text(verb: str) -> str:
     if groups:
         rows += ["", "Groups (* is the default):"]
     for group, chosen in groups.items():
-        for path in sorted((conf_dir() / group).glob("*.yaml")):
+        folder = conf_dir() / group
+        for path in [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]:  # encoder=..., encoder/cell=...
             comments = [x for x in path.read_text(encoding="utf-8").splitlines() if x.startswith("# ") and "@" not in x]
-            mark = "*" if chosen == path.stem else " "
-            rows.append(f"  {mark} {f'{group}={path.stem}':<32} {comments[0].lstrip('# ')}")
+            mark = "*" if chosen == path.stem and path.parent == folder else " "
+            name = f"{path.parent.relative_to(conf_dir()).as_posix()}={path.stem}"
+            if group == "experiment":
+                name = f"experiment={path.relative_to(folder).with_suffix('').as_posix()}"
+            rows.append(f"  {mark} {name:<32} {comments[0].lstrip('# ')}")
     own = top.partition("\n\n")[2]
     rows += ["", "Settings:", *(f"    {line}" for line in own.partition("hydra:")[0].strip().splitlines()), ""]
     example = f"seqlab {verb} --cfg job" + (f" -p {next(iter(groups))}" if groups else "")
