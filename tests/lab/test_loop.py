@@ -230,3 +230,27 @@ def test_any_encoder_will_do() -> None:
     loop = Loop(Adding(20), "linear", batch_size=8, max_sequences=16, test_size=10)
     network = loop.network(BLSTM(2, 4, 1))
     assert loop.learn(network, torch.optim.SGD(network.parameters(), lr=0.1), 0).sequences == 16
+
+
+def test_a_training_stream_ends_when_it_is_long_enough() -> None:
+    """With all right, streams of 12 symbols in segments of 5 start anew after every third segment."""
+    task = ContinualReber(segment=5, train_length=12, every=10**9)
+    task.errors = lambda y, batch: (torch.zeros(len(batch)), torch.zeros(len(batch)))  # type: ignore[method-assign]
+    starts: list[bool] = []
+
+    class Watched(Streams):
+        def restart(self, lines: np.ndarray) -> None:
+            super().restart(lines)
+            starts.append(bool(lines.all()))
+            assert lines.all() or not lines.any()
+
+    import seqlab.lab.streams as module
+
+    kept, module.Streams = module.Streams, Watched  # type: ignore[misc]
+    try:
+        rng = np.random.default_rng(0)
+        network = Network(small(task), 7, 7, "softmax")
+        learn_streams(task, network, 2, lambda loss: None, Meter(18, None, 1000, lambda row: None), rng, rng)
+    finally:
+        module.Streams = kept  # type: ignore[misc]
+    assert starts == [False, False, True] * 3
