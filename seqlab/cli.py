@@ -293,7 +293,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         status = 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped" + ("; it goes on with resume=true\n" if given[:1] == ["train"] else "\n"))
+        lag = any(a.startswith(("lag=", "experiment=long_lag/")) for a in given)  # learnt in one go
+        again = given[:1] == ["train"] and not lag
+        sys.stderr.write("\nstopped" + ("; it goes on with resume=true\n" if again else "\n"))
         status = 130
     except Preempted as error:
         sys.stderr.write(f"seqlab: {error}\n")

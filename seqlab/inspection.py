@@ -63,7 +63,7 @@ def layers_of(encoder: nn.Module, x: Tensor, lengths: Tensor) -> list[Layer]:
         In the order of running; empty if the encoder is not made of cells.
     """
     if isinstance(encoder, BLSTM):
-        return _of_blstm(encoder.lstm, x.transpose(0, 1))
+        return _of_blstm(encoder.lstm, encoder.growth.layers, x.transpose(0, 1))
     groups = [m for m in encoder.modules() if isinstance(m, nn.ModuleList) and all(isinstance(c, Cell) for c in m)]
     read: dict[nn.Module, Tensor] = {}
     hooks = [
@@ -81,15 +81,15 @@ def layers_of(encoder: nn.Module, x: Tensor, lengths: Tensor) -> list[Layer]:
         Layer(number, direction, cell, read[cell])
         for number, group in numbered
         for direction, cell in zip(DIRECTIONS, group, strict=False)
-        if isinstance(cell, Cell)
+        if cell in read  # layers that have not joined in yet read nothing
     ]
 
 
-def _of_blstm(lstm: nn.LSTM, x: Tensor) -> list[Layer]:
-    """Return the layers of a fused LSTM that reads x (T, 1, F), each as a cell of its own with its weights."""
+def _of_blstm(lstm: nn.LSTM, depth: int, x: Tensor) -> list[Layer]:
+    """Return the layers in use of a fused LSTM that reads x (T, 1, F), each as a cell of its own with its weights."""
     both = 2 if lstm.bidirectional else 1
     found = []
-    for number in range(lstm.num_layers):
+    for number in range(depth):
         outputs = []
         for direction, weights in zip(DIRECTIONS, lstm.all_weights[both * number : both * (number + 1)], strict=False):
             cell = _cell(weights, lstm.proj_size)

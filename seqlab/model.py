@@ -26,7 +26,10 @@ class CTCModel(nn.Module):
         masks = (config.get("augment") or {}).get("features") or {}
         changes = [build(node, "augment") for node in masks.values()]
         self.augment = nn.ModuleList(c for c in changes if not isinstance(c, VocalTract))
-        self.voices = next((c for c in changes if isinstance(c, VocalTract)), None)
+        voices = [c for c in changes if isinstance(c, VocalTract)]
+        if len(voices) > 1:
+            raise ConfigError("augment.features: two nodes change the vocal tract; leave one out")
+        self.voices = voices[0] if voices else None
         if self.voices:
             _check_voices(self.voices, self.frontend)
         self.stem = build(config["stem"], "stem", input_size=self.frontend.num_features)
@@ -137,7 +140,9 @@ def check_layers(encoder: nn.Module, layers: Sequence[int]) -> None:
     if not layers:
         return
     if not hasattr(encoder, "intermediate"):
-        raise ConfigError(f"loss.intermediate_layers: {type(encoder).__name__} does not show its layers; use blstm")
+        raise ConfigError(
+            f"loss.intermediate_layers: {type(encoder).__name__} does not show its layers; blstm and recurrent do"
+        )
     growth: Any = encoder.growth
     count = growth.num_layers
     if max(layers) >= count:

@@ -21,6 +21,7 @@ LEVELS = {
     "config": 1,
     "scoring": 1,
     "schedules": 1,
+    "studies": 1,
     "weight_noise": 1,
     "checkpoints": 1,
     "lm": 2,

@@ -1,5 +1,6 @@
 """seqlab inspect: what is drawn is what the network computes; parts of lines; memory reach; wrong input."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -9,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seqlab.cells.lstm import LSTM
 from seqlab.encoders.blstm import BLSTM
+from seqlab.encoders.recurrent import Recurrent
 from seqlab.errors import ConfigError, DataError
 from seqlab.inspection import MOST_FRAMES, cut, inspect_line, layers_of, reach
 from seqlab.recognizer import Recognizer
@@ -70,6 +73,17 @@ def test_layers_of_cells_say_what_the_encoder_computes() -> None:
         ahead, back = (layer.cell.activity(layer.x)["output"][:, 0] for layer in layers[2:])
         states = encoder(x, LENGTH)[0][0]
     torch.testing.assert_close(torch.cat([ahead, back.flip(0)], 1), states, atol=1e-5, rtol=0)
+
+
+def test_layers_that_have_not_joined_in_yet_are_not_shown() -> None:
+    x, lengths = torch.randn(1, 7, 5), torch.tensor([7])
+    for encoder in (
+        BLSTM(5, 4, num_layers=2, grow_at=[0.5]),
+        Recurrent(5, partial(LSTM, hidden_size=4), num_layers=2, grow_at=[0.5]),
+    ):
+        assert {layer.number for layer in layers_of(encoder.eval(), x, lengths)} == {1}
+        encoder.growth.grow(0.6)
+        assert {layer.number for layer in layers_of(encoder, x, lengths)} == {1, 2}
 
 
 def test_a_line_is_told_as_the_recogniser_reads_it(recognizer: Recognizer) -> None:

@@ -22,6 +22,7 @@ from seqlab.cells.lstm_1997 import LSTM1997
 from seqlab.config import build, compose
 from seqlab.corpora.pendigits import prepare
 from seqlab.errors import ConfigError
+from seqlab.studies import append_row, mean_and_interval, read_rows
 from tests.corpora.test_pendigits import unipen
 
 ROOT = Path(__file__).parent.parent
@@ -167,9 +168,20 @@ def rows(**rates: list[float]) -> list[dict[str, Any]]:
 
 
 def test_intervals_are_those_of_student() -> None:
-    mean, low, high = ablate.mean_and_interval([1.0, 2.0, 3.0])
+    mean, low, high = mean_and_interval([1.0, 2.0, 3.0])
     assert (mean, (high - low) / 2) == pytest.approx((2.0, 4.302653 / math.sqrt(3)), abs=1e-5)  # t of 2 degrees, s = 1
-    assert math.isnan(ablate.mean_and_interval([1.0])[1])
+    assert math.isnan(mean_and_interval([1.0])[1])
+
+
+def test_a_row_that_was_cut_short_is_left_out_and_written_past(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    assert read_rows(path) == []
+    append_row(path, {"a": 1})
+    with path.open("a") as file:
+        file.write('{"a": 2, "b')
+    assert read_rows(path) == [{"a": 1}]
+    append_row(path, {"a": 3})
+    assert read_rows(path) == [{"a": 1}, {"a": 3}]
 
 
 def test_table_and_picture_say_what_the_rows_say() -> None:

@@ -197,6 +197,28 @@ def test_resume_refuses_another_optimiser_and_fewer_epochs(corpus: Path, seqlab:
     assert (done.returncode, "training.max_epochs=1 leaves none" in done.stderr) == (2, True)
 
 
+def test_resume_refuses_a_loss_with_other_state(corpus: Path, seqlab: Run) -> None:
+    small = [*small_settings(corpus), "run_dir=run", "encoder.num_layers=2"]
+    assert seqlab("train", *small, "loss=intermediate").returncode == 0
+    done = seqlab("train", *small, "resume=true", "training.max_epochs=3", "loss=priors", "loss.shortcut=0.1")
+    assert done.returncode == 2
+    assert "loss.prior_weight: was 0.0, is 0.6\n  loss.shortcut: was 0.0, is 0.1" in done.stderr
+    done = seqlab("train", *small, "resume=true", "training.max_epochs=3", "loss.smoothing=0.1")
+    assert done.returncode == 0, done.stderr  # a weight without state may change
+
+
+def test_resume_without_the_last_checkpoint_keeps_the_best(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    assert seqlab("train", *small_settings(corpus), "run_dir=run").returncode == 0
+    folder = tmp_path / "run" / "checkpoints"
+    (folder / "last.ckpt").unlink()
+    best = sorted(folder.iterdir())
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "resume=true")
+    assert (done.returncode, "no last.ckpt to go on from" in done.stderr) == (2, True)
+    assert "init.model=" in done.stderr
+    assert "overwrite=true" in done.stderr
+    assert sorted(folder.iterdir()) == best
+
+
 def test_rejoining_without_recordings_of_the_speakers_is_refused(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
     lines = [json.loads(r) for r in (corpus / "train.jsonl").read_text().splitlines()]
     pool = [r | {"speaker": "nobody", "audio": str(corpus / r["audio"])} for r in lines]

@@ -13,21 +13,18 @@ results) and the picture are written anew after every training.
 import argparse
 import json
 import math
-import os
-import resource
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import t as student
 
 from seqlab.config import build, compose
 from seqlab.errors import ConfigError, UserError
 from seqlab.report.curves import log_ticks, short
 from seqlab.report.drawing import Drawing
+from seqlab.studies import append_row, mean_and_interval, read_rows, run
 
 # What each variant is, in settings of seqlab train.
 PEEPHOLE = "encoder/cell=peephole"
@@ -86,20 +83,6 @@ def units_for(variant: str, experiment: str, weights: int, extra: Sequence[str] 
     return best
 
 
-def run(arguments: Sequence[str]) -> float:
-    """Run seqlab in a process of its own; returns its CPU minutes.
-
-    Raises:
-        ConfigError: it failed; its messages are on standard error.
-    """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-m", "seqlab", *arguments], stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise ConfigError(f"seqlab {' '.join(arguments)} ended with status {done.returncode}")
-    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 60
-
-
 def train_one(variant: str, seed: int, settings: Sequence[str], folder: Path) -> dict[str, Any]:
     """Train and score a variant; returns its row. CPU minutes are those of the last session of a resumed training."""
     resumed = ["resume=true"] if (folder / "checkpoints" / "last.ckpt").is_file() else []
@@ -108,16 +91,6 @@ def train_one(variant: str, seed: int, settings: Sequence[str], folder: Path) ->
     scores = json.loads((folder / "evaluate" / "report.json").read_text(encoding="utf-8"))["scores"]
     row = {"variant": variant, "seed": seed, "cer": scores["cer"]["rate"], "lines": scores["lines"]}
     return row | {"cpu_minutes": round(minutes, 2), "resumed": bool(resumed)}
-
-
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean and the ends of its 95 % interval by Student's t; NaN for ends of a single value."""
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-    half = float(student.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
-    return mean, mean - half, mean + half
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -220,7 +193,7 @@ def study(given: argparse.Namespace) -> None:
     extra = [*given.settings, f"training.max_epochs={given.epochs or EPOCHS[given.experiment]}"]
     study = {"experiment": given.experiment, "units": given.units, "settings": extra}
     out.mkdir(parents=True, exist_ok=True)
-    done = [json.loads(line) for line in _read(out / "results.jsonl").splitlines()]
+    done = read_rows(out / "results.jsonl")
     if any(row["study"] != study for row in done):
         raise ConfigError(f"{out} holds results of other settings; take another folder with --output")
     target = count_weights(compose("train", settings_of("vanilla", given.experiment, given.units, extra)), given.units)
@@ -234,8 +207,7 @@ def study(given: argparse.Namespace) -> None:
             settings = settings_of(variant, given.experiment, units, extra)
             row = train_one(variant, seed, settings, out / f"{variant}-{seed}")
             row |= {"units": units, "weights": weights, "study": study}
-            with open(out / "results.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            append_row(out / "results.jsonl", row)
             done.append(row)
             sys.stdout.write(f"{variant}, seed {seed}: CER {100 * row['cer']:.2f} %, {row['cpu_minutes']} minutes\n")
             sys.stdout.flush()
@@ -250,10 +222,6 @@ def write(rows: Sequence[Mapping[str, Any]], out: Path, experiment: str) -> None
     title = f"Variants of the LSTM at equal weights on {experiment}"
     (out / "README.md").write_text(f"# {title}\n\n{table(rows)}\n\n![{title}](ablation.svg)\n", encoding="utf-8")
     (out / "ablation.svg").write_text(draw(rows, title).svg(), encoding="utf-8")
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if os.path.exists(path) else ""
 
 
 if __name__ == "__main__":

@@ -11,19 +11,16 @@ has the same CPU minutes. What stands in results.jsonl is not run again; a train
 import argparse
 import json
 import math
-import resource
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import t as student
-
 from seqlab.corpora._common import DIGITS, manifest_path
 from seqlab.errors import ConfigError, UserError
 from seqlab.manifest import Line, read_manifest, write_manifest
+from seqlab.studies import append_row, mean_and_interval, read_rows, run
 
 # What is switched off when a part of the experiment is not wanted, in settings of seqlab train.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -89,20 +86,6 @@ def _moved(line: Line, out: Path) -> Line:
     return replace(line, audio=audio, parts=parts)
 
 
-def run(arguments: Sequence[str]) -> float:
-    """Run seqlab in a process of its own; returns its CPU minutes.
-
-    Raises:
-        ConfigError: it failed; its messages are on standard error.
-    """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-m", "seqlab", *arguments], stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise ConfigError(f"seqlab {' '.join(arguments)} ended with status {done.returncode}")
-    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 60
-
-
 def train_one(row: str, seed: int, data: Path, extra: Sequence[str], folder: Path) -> dict[str, Any]:
     """Train and score one row on one split; CPU minutes are those of the last session of a resumed training."""
     resumed = ["resume=true"] if (folder / "checkpoints" / "last.ckpt").is_file() else []
@@ -117,16 +100,6 @@ def train_one(row: str, seed: int, data: Path, extra: Sequence[str], folder: Pat
         scores = json.loads((folder / name / "report.json").read_text(encoding="utf-8"))["scores"]
         wer[name] = scores["wer"]["rate"]
     return wer | {"lines": scores["lines"], "cpu_minutes": round(minutes, 2), "resumed": bool(resumed)}
-
-
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean and the ends of its 95 % interval by Student's t; NaN for ends of a single value."""
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, math.nan, math.nan
-    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-    half = float(student.ppf(0.975, len(values) - 1)) * spread / math.sqrt(len(values))
-    return mean, mean - half, mean + half
 
 
 def by_seed(rows: Sequence[Mapping[str, Any]], row: str, decoder: str) -> dict[int, float]:
@@ -198,7 +171,7 @@ def study(
 ) -> None:
     """Train what is missing, seed by seed; see main."""
     results = out / "results.jsonl"
-    done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    done = read_rows(results)
     if any(row["settings"] != list(extra) for row in done):
         raise ConfigError(f"{out} holds results of other settings; take another folder with --output")
     lines = {speaker: leave_out(folder, speaker, out / "data" / speaker) for speaker in speakers}
@@ -212,8 +185,7 @@ def study(
                 name = row.replace("+", "with_").replace("-", "without_")
                 scores = train_one(row, seed, out / "data" / speaker, extra, out / f"{name}-{speaker}-{seed}")
                 done.append({"row": row, "speaker": speaker, "seed": seed, "settings": list(extra), **scores})
-                with results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(done[-1]) + "\n")
+                append_row(results, done[-1])
                 rates = ", ".join(f"{name} {100 * scores[name]:.2f} %" for name in ("greedy", "lexicon"))
                 sys.stdout.write(f"{row}, {speaker}, seed {seed}: WER {rates}, {scores['cpu_minutes']} minutes\n")
                 sys.stdout.flush()

@@ -23,6 +23,7 @@ from seqlab.config import compose, conf_dir
 from seqlab.errors import UserError
 from seqlab.report.drawing import Drawing
 from seqlab.scoring.wilson import wilson_interval
+from seqlab.studies import append_row, read_rows
 from seqlab.verbs.train_lag import train_lag
 
 NO_INIT = ("~encoder.cell.init", "~encoder.cell.longest_lag")
@@ -99,26 +100,6 @@ def learn(run: Run, out: Path) -> dict[str, Any]:
     return row | json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of results.jsonl; a line that was cut short at the end is left out."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
-
-
-def append(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a row to results.jsonl, on a line of its own even if the last one was cut short."""
-    cut = path.exists() and not path.read_text(encoding="utf-8").endswith("\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write("\n" * cut + json.dumps(row) + "\n")
-
-
 def groups(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[Mapping[str, Any]]]:
     """Return the rows of each task, settings and cell, in the order of the tasks and cells."""
     found: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
@@ -186,7 +167,7 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def write(out: Path) -> None:
     """Write table and picture of all results."""
-    rows = read(out / "results.jsonl")
+    rows = read_rows(out / "results.jsonl")
     (out / "README.md").write_text(f"# Long-lag tasks: results\n\n{table(rows)}\n", encoding="utf-8")
     if any(row["solved"] for row in rows):
         (out / "sequences.svg").write_text(picture(rows), encoding="utf-8")
@@ -226,7 +207,7 @@ def main(given: Sequence[str] | None = None) -> int:
     options = _arguments(given)
     options.out.mkdir(parents=True, exist_ok=True)
     results = options.out / "results.jsonl"
-    done = {(row["task"], row["cell"], row["seed"], tuple(row["set"])) for row in read(results)}
+    done = {(row["task"], row["cell"], row["seed"], tuple(row["set"])) for row in read_rows(results)}
     extra = tuple(options.set)
     runs = [(t, c, s, extra) for t in options.tasks for c in options.cells for s in range(1, options.seeds + 1)]
     runs = [run for run in runs if run not in done]
@@ -234,7 +215,7 @@ def main(given: Sequence[str] | None = None) -> int:
         for run in {(*run[:2], 1, run[3]) for run in runs}:
             compose("train", settings_of(run))  # faults show before hours of training
         for number, (run, row) in enumerate(_learnt(runs, options), 1):
-            append(results, row)
+            append_row(results, row)
             write(options.out)
             how = "learnt" if row["solved"] else f"not learnt ({row['stopped']})"
             told = f"{how} after {row['sequences']} sequences, {row['cpu_seconds']:.1f} CPU s"
@@ -243,7 +224,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"table.py: {error}", file=sys.stderr)
         return 2
     write(options.out)
-    print(table(read(results)))
+    print(table(read_rows(results)))
     return 0
 
 

@@ -70,6 +70,8 @@ class CTCLoss(nn.Module):
             raise ValueError(f"prior_decay must lie in [0, 1), got {prior_decay}")
         if any(layer < 1 for layer in intermediate_layers) or len(set(intermediate_layers)) < len(intermediate_layers):
             raise ValueError(f"intermediate_layers must be different numbers from 1, got {list(intermediate_layers)}")
+        if consistency_warmup and not consistency:
+            raise ValueError("consistency_warmup needs consistency above 0")
         self.shortcut = shortcut
         self.consistency, self.consistency_warmup = consistency, consistency_warmup
         self.intermediate_layers, self.intermediate_weight = list(intermediate_layers), intermediate_weight
