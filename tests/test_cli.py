@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import Run, small_settings
 
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
 
 def test_help_is_one_screen_and_names_every_verb(seqlab: Run) -> None:
     done = seqlab("--help")
@@ -112,8 +114,9 @@ def test_own_configuration_folder(corpus: Path, seqlab: Run, tmp_path: Path) -> 
     ("typed", "expected"),
     [
         ("seqlab tra", {"train", "transcribe"}),
-        ("seqlab train enco", {"encoder=", "encoder."}),
-        ("seqlab train encoder=", {"blstm", "lstm", "mdlstm"}),
+        ("seqlab train enco", {"encoder", "encoder."}),  # = for a choice, / for the cell in it
+        ("seqlab train encoder/", {"encoder/cell="}),
+        ("seqlab train encoder=", {path.stem for path in CONF.glob("encoder/*.yaml")}),
         ("seqlab train encoder.hid", {"encoder.hidden_size="}),
     ],
 )
