@@ -17,6 +17,8 @@ from seqlab.frontends.image_columns import ImageColumns
 from seqlab.frontends.log_mel import LogMel
 from seqlab.manifest import read_manifest
 from seqlab.manifest_index import IndexedLines, ManifestIndex, open_manifests
+from seqlab.tokenizers.symbols import Symbols
+from seqlab.verbs.train import _check_characters, _texts
 from tests.conftest import Run, small_settings
 
 ROWS = [
@@ -154,6 +156,18 @@ def test_only_large_manifests_are_indexed(tmp_path: Path, monkeypatch: pytest.Mo
     assert set("Grüßeé xcz") <= set("".join(lines.texts))
     with pytest.raises(ConfigError, match=r"0\.jsonl:4 d: the line is image, the frontend takes audio"):
         check_kind(lines, "audio")
+
+
+def test_symbols_are_taken_from_every_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_index, "LARGE", 0)
+    phones = [{"id": str(i), "audio": "a.wav", "text": text} for i, text in enumerate(("sh ix", "ix hv"))]
+    lines = open_manifests(str(write(tmp_path / "m.jsonl", *phones)))
+    tokenizer = Symbols()
+    tokenizer.fit(_texts(lines, tokenizer))
+    assert tokenizer.symbols[1:] == ["hv", "ix", "sh"]
+    _check_characters(lines, Symbols(["sh", "hv", "ix"]))
+    with pytest.raises(DataError, match="'hv' are not in the alphabet"):
+        _check_characters(lines, Symbols(["sh", "ix"]))
 
 
 def test_sizes_come_from_columns_as_from_lines(corpus: Path, tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ def fetch(corpus: str, archive: Archive, folder: Path) -> Path:
                 if number == len(archive.urls) - 1:
                     raise DataError(f"{error}. {_by_hand(archive, folder)}") from None
                 _log.warning("%s; trying %s", error, archive.urls[number + 1])
+        _tag(part).unlink(missing_ok=True)
         _check_sum(corpus, part, archive)
         part.replace(path)
     elif archive.digest:
@@ -153,7 +154,11 @@ def _load(corpus: str, url: str, part: Path, archive: Archive) -> None:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416 and before:  # nothing beyond what we have: whole already, or another file by now
-                if archive.digest is None or _sum(part, archive.digest) == archive.digest.partition(":")[2]:
+                if archive.digest is not None:
+                    whole = _sum(part, archive.digest) == archive.digest.partition(":")[2]
+                else:
+                    whole = error.headers.get("Content-Range", "") == f"bytes */{before}"
+                if whole:
                     return
                 part.unlink()
             elif error.code < 500 and error.code not in (408, 429):
@@ -176,6 +181,9 @@ def _continue(corpus: str, opener: urllib.request.OpenerDirector, url: str, part
     request = urllib.request.Request(url, headers={"User-Agent": "seqlab", "Accept-Encoding": "identity"})
     if have:
         request.add_header("Range", f"bytes={have}-")
+        origin, tag = _read_tag(part)
+        if origin == url and tag:  # all of it is sent if it is another file by now
+            request.add_header("If-Range", tag)
     with opener.open(request, timeout=TIMEOUT) as answer:
         if answer.status != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             have = 0  # the server sends all of it
@@ -189,6 +197,10 @@ def _continue(corpus: str, opener: urllib.request.OpenerDirector, url: str, part
             while chunk := answer.read(CHUNK):
                 try:
                     with part.open("wb" if truncate else "ab") as file:
+                        if truncate:
+                            etag = answer.headers.get("ETag", "")  # a weak one, W/..., does not vouch for bytes
+                            tag = etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")
+                            _tag(part).write_text(f"{url}\n{tag}\n", encoding="latin-1")
                         file.write(chunk)
                 except OSError as error:
                     raise DataError(f"{corpus}: {part} cannot be written: {error.strerror or error}") from None
@@ -198,6 +210,19 @@ def _continue(corpus: str, opener: urllib.request.OpenerDirector, url: str, part
                     raise DataError(f"{corpus}: {url} sends more than {limit / _GB:.1f} GB")
                 advance(len(chunk))
     return total is None or have >= total
+
+
+def _tag(part: Path) -> Path:
+    """Return where the address of a partial file and its ETag or date are kept."""
+    return part.with_name(f"{part.name}.tag")
+
+
+def _read_tag(part: Path) -> tuple[str, str]:
+    try:
+        origin, tag, *_ = [*_tag(part).read_text(encoding="latin-1").splitlines(), "", ""]
+    except OSError:
+        return "", ""
+    return origin, tag
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ dev or test. State version, language and split with every result.
 take ``lower`` or ``keep``. Lines without a sentence and clips without sound are left out and named.
 
 **Traps.** ``path`` lacks .mp3 in old issues. The same sentence is read by many in validated.tsv. A training decodes
-each MP3 anew in every epoch, unless the clips fit into its cache (``data.cache_mb``).
+each MP3 anew in every epoch, unless the clips fit into its cache in memory (``data.cache_mb``) or a folder keeps them
+decoded (``data.cache_dir``, of at most ``data.cache_gb``; see conf/data/default.yaml).
 """
 
 import logging

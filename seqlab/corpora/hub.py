@@ -3,8 +3,8 @@
     seqlab prepare corpus=hub corpus.prepare.root=google/fleurs corpus.prepare.config=fr_fr
 
 The library ``datasets`` loads them (pip install "seqlab[hub]"); it keeps what it loaded in its own cache and resumes
-there. Recordings are written to <out>/audio/<part>/ as they come, neither decoded nor resampled; what is there already
-is not written again.
+there. Recordings are written to <out>/audio/<part>/ as they come, neither decoded nor resampled; what is there already,
+byte for byte, is not written again.
 
 **Parts.** The dataset's own: train, validation (or dev, valid, val) and test, or what ``splits`` names. One with
 train alone can be divided: ``splits: {train: "train[10%:]", dev: "train[:10%]"}``.
@@ -12,17 +12,19 @@ train alone can be divided: ``splits: {train: "train[10%:]", dev: "train[:10%]"}
 **Safety.** Datasets that bring code of their own are refused by the library, and nothing here allows it.
 
 **Traps.** Each dataset has a licence of its own; look at its page. A column ``text`` may be normalised or not.
-Recordings that are named by a path alone are taken from the library's cache, and go when it is cleared.
+Recordings that are named by a path alone must lie below root or the library's cache, and go when it is cleared.
 """
 
+import contextlib
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqlab.corpora._common import track
 from seqlab.corpora._images import stop
-from seqlab.corpora._speech import Utterance, speech_lines, write_speech
+from seqlab.corpora._speech import Utterance, inside, speech_lines, write_speech
 from seqlab.corpora._texts import TextRule, apply_rule
 from seqlab.corpora.table import ALIASES, USUAL
 from seqlab.errors import DataError, UserError
@@ -76,13 +78,14 @@ def prepare(
         chosen = _usual_splits(dataset)
     faults: list[str] = []
     parts = {}
+    folders = [Path(root).expanduser(), *_caches(library)]
     for part, name in chosen.items():
         rows = dataset[name]
         named = {"audio": audio, "text": transcript, "speaker": speaker}
         columns = {what: _column(root, what, given, rows.column_names) for what, given in named.items()}
         rows = rows.cast_column(columns["audio"], library.Audio(decode=False))
         parts[part] = [
-            _utterance(row, columns, part, number, Path(out), text, faults)
+            _utterance(row, columns, f"{part}-{number:07d}", Path(out) / "audio" / part, folders, text, faults)
             for number, row in enumerate(track(rows, f"hub {part}"))
         ]
     stop(faults, "hub")
@@ -141,17 +144,32 @@ def _column(root: str, what: str, given: str | None, columns: list[str]) -> str:
     return given or usual
 
 
+def _caches(library: Any) -> list[Path]:
+    """Return the folders that the library loads recordings into."""
+    names = ("HF_DATASETS_CACHE", "DOWNLOADED_DATASETS_PATH", "EXTRACTED_DATASETS_PATH", "HF_CACHE_HOME")
+    known = [getattr(library.config, name, None) for name in names] + [os.environ.get("HF_HUB_CACHE")]
+    return list(dict.fromkeys(Path(folder).expanduser() for folder in known if folder))
+
+
+def _within(folders: Sequence[Path], source: str) -> Path | None:
+    """Return the recording of a path, if it is there and below one of the folders."""
+    for folder in folders:
+        with contextlib.suppress(DataError):
+            if (path := inside(folder, source, "")).is_file():
+                return path
+    return None
+
+
 def _utterance(
     row: Mapping[str, Any],
     columns: Mapping[str, str],
-    part: str,
-    number: int,
-    out: Path,
+    name: str,
+    place: Path,
+    folders: Sequence[Path],
     rule: TextRule,
     faults: list[str],
 ) -> Utterance:
-    """Write one recording, unless it is there, and return its line."""
-    name = f"{part}-{number:07d}"
+    """Write one recording into its place, unless it is there, and return its line."""
     record = row[columns["audio"]] or {}
     content, source = record.get("bytes"), record.get("path") or ""
     path = Path(source)
@@ -159,12 +177,15 @@ def _utterance(
         ending = next(
             (end for head, end in _ENDINGS.items() if content.startswith(head)), Path(source).suffix or ".mp3"
         )
-        path = out / "audio" / part / f"{name}{ending}"
-        if not path.is_file() or path.stat().st_size != len(content):
+        path = place / f"{name}{ending}"
+        if not path.is_file() or path.stat().st_size != len(content) or path.read_bytes() != content:
             with replacing(path) as temporary:
                 temporary.write_bytes(content)
-    elif not source or not path.is_file():
-        faults.append(f"{name}: no recording in column {columns['audio']} ({source or 'empty'})")
+    elif (found := _within(folders, source)) is not None:
+        path = found
+    else:
+        told = f"{source} is not below {' or '.join(map(str, folders))}" if source else "empty"
+        faults.append(f"{name}: no recording in column {columns['audio']} ({told})")
     said = row[columns["text"]]
     who = row[columns["speaker"]] if columns["speaker"] else None
     return Utterance(name, apply_rule(rule, str(said or "")), path, None if who in (None, "") else str(who), where=name)

@@ -3,7 +3,7 @@
     <part>/wav.scp      RECORDING PATH              one of a pipe, "RECORDING COMMAND |", is refused: see below
     <part>/text         UTTERANCE WORD WORD ...
     <part>/segments     UTTERANCE RECORDING START END           seconds; optional, END may be -1
-    <part>/utt2spk      UTTERANCE SPEAKER                       optional; also utt2gender, spk2gender
+    <part>/utt2spk      UTTERANCE SPEAKER                       optional
     <part>/feats.scp    not read: features are made here, from the recordings
 
 **Parts.** ``parts`` names the directories of train, dev and test, relative to root. Without it, directories named

@@ -127,7 +127,7 @@ def _cuts(path: Path, base: Path, rule: TextRule, faults: list[str]) -> Iterator
                     yield from _utterances(cut, base, rule, where)
                 except DataError as error:
                     faults.append(str(error))
-                except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+                except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
                     told = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else str(error)
                     faults.append(f"{where}: is no cut ({told})")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -72,7 +72,8 @@ class Occasional(Augmentation):
         self.rate = RATE
 
     def bind(self, source: "Source", lines: Sequence[Line]) -> None:
-        """Take note of the sample rate."""
+        """Take note of the sample rate, of how recordings are read, and of the lines."""
+        self._source, self._lines = source, lines
         self.rate = int(getattr(source, "rate", RATE))
 
     def draw(self, rng: np.random.Generator) -> float | None:

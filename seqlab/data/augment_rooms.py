@@ -10,7 +10,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from seqlab.data.augment import Occasional
 from seqlab.data.sources import Cache, Source
-from seqlab.manifest import Line
+from seqlab.errors import DataError
 
 Colour = Literal["white", "pink", "brown", "babble"]
 Way = Literal["mu_law", "telephone", "blocks"]
@@ -31,6 +31,20 @@ def recordings(folder: str, what: str) -> list[Path]:
     if not found:
         raise ValueError(f"{what}: no recording ({', '.join(AUDIO)}) in {folder}")
     return found
+
+
+def read_whole(path: Path, source: Source, cache: Cache) -> np.ndarray:
+    """Read a recording of a folder (S,), or take it from memory.
+
+    Raises:
+        DataError: there is nothing in it.
+    """
+    kept = cache.get(path)
+    if kept is None:
+        kept = cache.keep(path, source.open(path))
+    if not len(kept):
+        raise DataError(f"{path}: the recording is empty; take it out of the folder")
+    return kept
 
 
 def level(signal: np.ndarray) -> float:
@@ -101,11 +115,6 @@ class Noise(Occasional):
         self.cache = Cache(CACHE_MB)
         self._made: dict[str, np.ndarray] = {}
 
-    def bind(self, source: Source, lines: Sequence[Line]) -> None:
-        """Take note of the sample rate, of how recordings are read, and of the lines of which babble is made."""
-        super().bind(source, lines)
-        self._source, self._lines = source, lines
-
     def change(self, signal: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
         """Add noise."""
         noise = self._draw_noise(len(signal), rng)
@@ -117,10 +126,7 @@ class Noise(Occasional):
     def _draw_noise(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         if self.files:
             path = self.files[int(rng.integers(len(self.files)))]
-            kept = self.cache.get(path)
-            if kept is None:
-                kept = self.cache.keep(path, self._source.open(path))
-            return excerpt(kept, samples, rng)
+            return excerpt(read_whole(path, self._source, self.cache), samples, rng)
         kind = self.kinds[int(rng.integers(len(self.kinds)))]
         if kind not in self._made:
             own = np.random.default_rng(0)  # the same for every line, worker and epoch
@@ -174,11 +180,6 @@ class Reverberation(Occasional):
         self.low_db, self.high_db = low_db, high_db
         self.cache = Cache(CACHE_MB)
 
-    def bind(self, source: Source, lines: Sequence[Line]) -> None:
-        """Take note of the sample rate and of how recordings are read."""
-        super().bind(source, lines)
-        self._source = source
-
     def change(self, signal: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
         """Convolve, and cut off what rings on after the line."""
         response = self.recorded(rng) if self.files else self.made(value, rng)
@@ -188,11 +189,8 @@ class Reverberation(Occasional):
     def recorded(self, rng: np.random.Generator) -> np.ndarray:
         """Draw a recorded response (N,), from its largest sample on."""
         path = self.files[int(rng.integers(len(self.files)))]
-        kept = self.cache.get(path)
-        if kept is None:
-            whole = self._source.open(path)
-            kept = self.cache.keep(path, whole[int(np.abs(whole).argmax()) :])
-        return kept
+        whole = read_whole(path, self._source, self.cache)
+        return whole[int(np.abs(whole).argmax()) :]
 
     def made(self, decay: float, rng: np.random.Generator) -> np.ndarray:
         """Make a response (N,) that decays by 60 dB in so many seconds; its first sample, the direct sound, is 1."""

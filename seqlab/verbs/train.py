@@ -26,6 +26,7 @@ from seqlab.manifest import Line, read_manifests
 from seqlab.manifest_index import IndexedLines, open_manifests
 from seqlab.model import CTCModel, build_on_meta, freeze
 from seqlab.tokenizers.characters import Characters
+from seqlab.tokenizers.pieces import SentencePieces
 from seqlab.verbs.run_folder import commit, fit_run, open_run
 from seqlab.verbs.train_lm import train_lm
 
@@ -152,19 +153,19 @@ def _check_augment(augment: Config, kind: str) -> None:
 
 
 def _texts(lines: Sequence[Line], tokenizer: Any) -> list[str]:
-    """Return texts for a tokenizer to be made from: of indexed lines every character, and a sample for pieces."""
-    if not isinstance(lines, IndexedLines):
-        return [line.text for line in lines]
-    if isinstance(tokenizer, Characters):
+    """Return texts for a tokenizer to be made from: of indexed lines each character, or pieces' sample, or all."""
+    if isinstance(lines, IndexedLines) and isinstance(tokenizer, Characters):
         return lines.texts
-    return lines.texts + [line.text for line in _sample(lines, PIECES_FROM)[0]]
+    if isinstance(lines, IndexedLines) and isinstance(tokenizer, SentencePieces):
+        return lines.texts + [line.text for line in _sample(lines, PIECES_FROM)[0]]
+    return [line.text for line in lines]
 
 
 def _check_characters(lines: Sequence[Line], tokenizer: Any) -> None:
-    """Refuse indexed training lines with characters that have no label, as nobody looks at each of them."""
+    """Refuse indexed training lines with characters or symbols that have no label, as nobody looks at each of them."""
     if not isinstance(lines, IndexedLines):
         return
-    unknown = sorted({c for text in lines.texts for c in tokenizer.unknown(text)})
+    unknown = sorted({c for text in _texts(lines, tokenizer) for c in tokenizer.unknown(text)})
     if unknown:
         shown = " ".join(map(repr, unknown))
         raise DataError(

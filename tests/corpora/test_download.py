@@ -31,6 +31,8 @@ class Site:
     breaks_after: list[int] = field(default_factory=list)  # bytes sent before the connection is cut, answer by answer
     ranges: bool = True
     status: int = 200
+    tag: str = ""  # the ETag
+    length_told: bool = False  # with 416
     asked: list[str] = field(default_factory=list)  # the Range header of each request, or ""
 
 
@@ -46,16 +48,24 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             asked = self.headers.get("Range", "")
             state.asked.append(asked)
             content = state.files.get(self.path.lstrip("/"))
+            if state.tag and self.headers.get("If-Range", state.tag) != state.tag:
+                asked = ""
             if content is None or state.status != 200:
                 self.send_error(404 if content is None else state.status)
                 return
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and state.ranges else 0
             if start >= len(content):
-                self.send_error(416)
+                self.send_response(416)
+                if state.length_told:
+                    self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
                 return
             self.send_response(206 if asked and state.ranges else 200)
             if asked and state.ranges:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            if state.tag:
+                self.send_header("ETag", state.tag)
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             most = state.breaks_after.pop(0) if state.breaks_after else len(content)
@@ -138,6 +148,32 @@ def test_a_part_longer_than_the_file_is_loaded_anew(site: Site, tmp_path: Path) 
     (tmp_path / "corpus.tar.gz.part").write_bytes(CONTENT + b"of another file")
     obtain("c", [archive], tmp_path)
     assert site.asked == [f"bytes={len(CONTENT) + 15}-", ""]
+
+
+def test_a_file_that_was_replaced_meanwhile_is_begun_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = publish(site, b"x" * 200, digest=None)
+    site.tag, site.breaks_after = '"old"', [100, 10]
+    monkeypatch.setattr(_download, "ATTEMPTS", 1)
+    for end in (100, 110):  # the second goes on, as it is the same file
+        with pytest.raises(DataError, match="ended too early"):
+            _download.fetch("c", archive, tmp_path)
+        assert (tmp_path / "corpus.tar.gz.part").stat().st_size == end
+    site.tag, site.files["corpus.tar.gz"] = '"new"', b"y" * 200
+    assert _download.fetch("c", archive, tmp_path).read_bytes() == b"y" * 200
+    assert [p.name for p in tmp_path.iterdir()] == ["corpus.tar.gz"]
+
+
+@pytest.mark.parametrize(("more", "length_told", "asked"), [(b"", True, 1), (b"", False, 2), (b"longer", True, 2)])
+def test_without_a_sum_a_part_is_whole_if_its_length_is(
+    site: Site, tmp_path: Path, more: bytes, length_told: bool, asked: int
+) -> None:
+    archive = publish(site, CONTENT, digest=None)
+    site.length_told = length_told
+    (tmp_path / "corpus.tar.gz.part").write_bytes(CONTENT + more)
+    assert _download.fetch("c", archive, tmp_path).read_bytes() == CONTENT
+    assert len(site.asked) == asked
 
 
 def test_a_server_without_ranges_sends_all_again(site: Site, tmp_path: Path) -> None:

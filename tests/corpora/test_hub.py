@@ -35,7 +35,7 @@ class Rows(list):
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """Install a library whose load_dataset answers what this dict says."""
     state: dict[str, Any] = {"asked": []}
 
@@ -47,6 +47,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     library = types.ModuleType("datasets")
     library.load_dataset = load_dataset  # type: ignore[attr-defined]
+    library.config = types.SimpleNamespace(HF_DATASETS_CACHE=tmp_path / "cache")  # type: ignore[attr-defined]
     library.Audio = lambda decode: ("Audio", decode)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", library)
     row = {"audio": {"bytes": flac(), "path": "x.flac"}, "transcription": "Bon jour", "speaker_id": 7, "other": 1}
@@ -76,6 +77,29 @@ def test_what_is_there_is_not_written_again(hub: dict[str, Any], tmp_path: Path)
     prepare("a/b", str(tmp_path))
     assert path.stat().st_mtime_ns == before
     assert (tmp_path / "audio/train/train-0000001.flac").read_bytes() == flac()
+
+
+def test_another_configuration_of_the_same_size_is_written(hub: dict[str, Any], tmp_path: Path) -> None:
+    prepare("a/b", str(tmp_path), config="fr")
+    other = flac()[:-1] + bytes([flac()[-1] ^ 1])
+    hub["data"]["train"][0]["audio"]["bytes"] = other
+    prepare("a/b", str(tmp_path), config="de")
+    assert (tmp_path / "audio/train/train-0000000.flac").read_bytes() == other
+
+
+def test_paths_alone_lie_below_root_or_the_cache(hub: dict[str, Any], tmp_path: Path) -> None:
+    audio = {name: tmp_path / name / "x.flac" for name in ("cache", "data", "elsewhere")}
+    for path in audio.values():
+        path.parent.mkdir()
+        path.write_bytes(flac())
+    row = hub["data"]["train"][0]
+    for source in (str(audio["cache"]), str(audio["data"]), "x.flac"):
+        hub["data"]["train"][0] = row | {"audio": {"bytes": None, "path": source}}
+        prepare(str(tmp_path / "data"), str(tmp_path / "out"))
+    for source in (str(audio["elsewhere"]), "../elsewhere/x.flac"):
+        hub["data"]["train"][0] = row | {"audio": {"bytes": None, "path": source}}
+        with pytest.raises(DataError, match=r"train-0000000: no recording .*elsewhere/x\.flac is not below"):
+            prepare(str(tmp_path / "data"), str(tmp_path / "out"))
 
 
 def test_named_splits_and_columns(hub: dict[str, Any], tmp_path: Path) -> None:

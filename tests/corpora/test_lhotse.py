@@ -86,6 +86,7 @@ def test_perturbed_copies_are_left_out(tree: Path) -> None:
         ({"id": "a"}, "is a|without a recording"),
         (cut("a", start="x"), "is no cut"),
         (cut("a", supervisions=[3]), "is no cut"),
+        (cut("a", recording=cut("a")["recording"] | {"sampling_rate": 0}), "is no cut"),
     ],
 )
 def test_what_is_no_plain_cut_is_refused(tree: Path, row: dict, told: str) -> None:

@@ -8,12 +8,12 @@ import pytest
 import soundfile
 
 from seqlab.config import build, compose
-from seqlab.data.augment import Occasional
+from seqlab.data.augment import Occasional, Speed
 from seqlab.data.augment_rooms import Clip, Codec, LowerRate, Noise, Reverberation, blocks, coloured, level, mu_law
 from seqlab.data.augment_voices import Pitch, Tempo, change_tempo
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sources import AudioSource
-from seqlab.errors import ConfigError
+from seqlab.errors import ConfigError, DataError
 from seqlab.frontends.log_mel import LogMel
 from seqlab.manifest import read_manifest
 from seqlab.tokenizers.characters import Characters
@@ -111,6 +111,16 @@ def test_noise_and_rooms_come_from_folders(tmp_path: Path, corpus: Path) -> None
     assert level(wet) == pytest.approx(level(click), rel=1e-3)
     with pytest.raises(ValueError, match="noise: no recording"):
         Noise(folder=str(tmp_path / "nothing"))
+
+
+def test_empty_signals_stay_and_empty_recordings_of_a_folder_are_named(tmp_path: Path, corpus: Path) -> None:
+    empty = np.zeros(0, np.float32)
+    for augmentation in (Pitch(), Tempo(), Clip(), Noise(), Reverberation(), Codec(), LowerRate(), Speed()):
+        assert len(bound(augmentation, corpus).apply(empty, 1.0, chance())) == 0
+    soundfile.write(tmp_path / "none.wav", empty, RATE)
+    for augmentation in (Noise(folder=str(tmp_path)), Reverberation(folder=str(tmp_path))):
+        with pytest.raises(DataError, match=r"none\.wav.*empty"):
+            bound(augmentation, corpus).apply(tone(), 1.0, chance())
 
 
 def test_a_made_room_decays_in_its_time() -> None:
