@@ -59,6 +59,10 @@ class Task(LightningModule):
         """
         raise NotImplementedError
 
+    def weight(self, batch: Batch) -> int:
+        """Count what the loss of a batch is a mean over; parts of a batch are weighted by it."""
+        return len(batch)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser over all weights."""
         params = [p for p in self.parameters() if p.requires_grad]

@@ -81,7 +81,7 @@ def layers_of(encoder: nn.Module, x: Tensor, lengths: Tensor) -> list[Layer]:
         Layer(number, direction, cell, read[cell])
         for number, group in numbered
         for direction, cell in zip(DIRECTIONS, group, strict=False)
-        if cell in read  # layers that have not joined in yet read nothing
+        if isinstance(cell, Cell) and cell in read  # layers that have not joined in yet read nothing
     ]
 
 

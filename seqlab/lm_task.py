@@ -27,6 +27,10 @@ class LMTask(Task):
         self.model = build(config["lm"], "lm", num_symbols=len(tokenizer.symbols))
         self._sums: tuple[float, float] = (0.0, 0)
 
+    def weight(self, batch: Batch) -> int:
+        """Count symbols; see Task."""
+        return _symbols(batch)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch: nats per symbol."""
         loss = -self.model.score(batch.labels, batch.label_lengths).sum() / _symbols(batch)

@@ -17,6 +17,7 @@ from seqlab.decoding import stored
 from seqlab.lm.neural import NeuralLM
 from seqlab.lm_task import LMTask
 from seqlab.recognizer import Recognizer
+from seqlab.training.memory import MemoryGuard, part_of
 from tests.conftest import Run
 from tests.test_resume import same
 
@@ -129,6 +130,22 @@ def test_a_taken_folder_is_kept_and_other_settings_do_not_resume(texts: Path, se
     assert (done.returncode, "trained with other settings" in done.stderr) == (2, True)
     done = seqlab("train", "run_dir=run", "resume=true")
     assert (done.returncode, "  lm: was" in done.stderr) == (2, True)
+
+
+def test_step_in_parts_has_the_gradient_of_the_whole(
+    texts: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = settings(texts, "lm.dropout=0", "optimizer=sgd", "training.gradient_clip=null", "training.max_steps=3")
+    assert seqlab(*small).returncode == 0
+    monkeypatch.setattr(MemoryGuard, "_parts", lambda _, batch: [part_of(batch, i, i + 1) for i in range(len(batch))])
+    done = seqlab(*small, "run_dir=parts")
+    assert done.returncode == 0, done.stderr
+    whole, parts = (
+        torch.load(tmp_path / n / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for n in ("run", "parts")
+    )
+    for key, value in parts.items():
+        assert torch.allclose(value, whole[key], atol=2e-6), key
 
 
 def test_characters_of_dev_without_a_label_are_told(texts: Path, seqlab: Run, tmp_path: Path) -> None:

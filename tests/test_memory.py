@@ -54,10 +54,12 @@ def test_budget_is_lowered_before_the_first_step(
     assert "out of memory" not in log
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
 def test_step_that_runs_out_is_done_in_parts_with_the_same_gradient(
-    corpus: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
 ) -> None:
     steps = ["training.max_steps=3", "schedule=constant", "training.gradient_clip=null"]
+    steps.append(f"training.accumulate={accumulate}")
     assert seqlab("train", *small_settings(corpus), *SETTINGS, *steps).returncode == 0
     whole = weights(tmp_path / "run")
     sizes = shortage(monkeypatch, 120, from_call=2)  # the trial and the first step pass

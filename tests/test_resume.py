@@ -166,6 +166,22 @@ def test_asked_to_end_it_saves_and_says_so(
         same(whole[key], resumed[key], key)
 
 
+def test_whole_process_group_asked_to_end_is_saved(corpus: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    folder = tmp_path / "run"
+    command = [*settings(corpus, folder, 0), "data.num_workers=2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    time.sleep(0.05)  # the second reading process is there, too
+    os.killpg(process.pid, signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 75, error
+    assert "it goes on with resume=true" in error
+    finish([*command, "resume=true"])
+    same(whole["state_dict"], torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+
+
 def test_resume_with_reading_processes_is_bit_equal(corpus: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
     folder = tmp_path / "run"
     command = [*settings(corpus, folder, 0), "data.num_workers=2"]
@@ -244,6 +260,27 @@ def test_full_disk_leaves_the_last_good_checkpoint_and_training_goes_on(
     done = seqlab("train", *arguments, "resume=true")
     assert done.returncode == 0, done.stderr
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == EPOCHS - 1
+
+
+def test_full_disk_keeps_the_average_before(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seqlab: Run
+) -> None:
+    arguments = [*settings(corpus, Path("run"), 5)[4:], "training.average_best=2"]
+    assert seqlab("train", *arguments).returncode == 0
+    folder = tmp_path / "run" / "checkpoints"
+    (made,) = folder.glob("best-average-*")
+    made = made.rename(folder / "best-average-cer9.0000.ckpt")  # else the new one has the same name
+    original = Path.open
+
+    def open_(self: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        file = original(self, mode, *rest, **named)
+        return FullDisk(file) if self.name.startswith("best-average") and "w" in mode else file
+
+    monkeypatch.setattr(Path, "open", open_)
+    done = seqlab("train", *arguments, "resume=true")
+    assert done.returncode == 0, done.stderr
+    assert list(folder.glob("best-average-*")) == [made]
+    assert "No space left on device" in (tmp_path / "run" / "train.log").read_text()
 
 
 def test_full_disk_costs_rows_of_metrics_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """The Lightning side of the data: loaders for each epoch, position saved for resume."""
 
 import logging
+import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +27,24 @@ logger = logging.getLogger(__name__)
 def epochs(trainer: Trainer) -> Any:
     """Return Lightning's counts of epochs started and processed; unlike current_epoch they are right at a resume."""
     return trainer.fit_loop.epoch_progress.current
+
+
+def outlive_signals(worker: int) -> None:
+    """Let a reading process ignore what asks the run to end: the training process saves first, and needs it until then.
+
+    Launchers signal whole process groups; torch takes a reading process that died for an error of the training.
+    """
+    if not hasattr(signal, "sigwaitinfo"):  # macOS
+        return
+    asked = {signal.SIGTERM, signal.SIGUSR1}
+    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+
+    def wait() -> None:
+        while signal.sigwaitinfo(asked).si_pid != os.getppid():
+            pass
+        os._exit(0)  # the training process itself ends its reading processes so; it would wait for ever
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 class DataModule(LightningDataModule):
@@ -187,6 +208,7 @@ class DataModule(LightningDataModule):
             batch_sampler=sampler,
             collate_fn=collate,
             num_workers=self.num_workers,
+            worker_init_fn=outlive_signals,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(0),  # else each loader would draw from the global generator
         )

@@ -1,7 +1,6 @@
 """One model out of the best checkpoints of a run: the mean of their weights (Polyak and Juditsky 1992)."""
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 from seqlab.base_task import Task
 from seqlab.data.datamodule import DataModule
 from seqlab.stems._norm import MaskedBatchNorm
+from seqlab.training.callbacks import WholeCheckpoints
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +75,9 @@ def average_best(task: Task, data: DataModule, folder: Path, accelerator: str) -
         accelerator: cpu or gpu.
 
     Returns:
-        The checkpoint, or None where there are not two to average.
+        The checkpoint, or None where there are not two to average or the disk is full; an average before is then kept.
     """
     paths = [path for path in sorted(folder.glob("best-*.ckpt")) if not path.name.startswith(NAME)]
-    for old in folder.glob(f"{NAME}-*.ckpt"):
-        old.unlink()
     if len(paths) < 2:
         logger.warning("average_best: %d checkpoint(s) to average, nothing done; raise keep_best", len(paths))
         return None
@@ -100,8 +98,12 @@ def average_best(task: Task, data: DataModule, folder: Path, accelerator: str) -
     made = folder / f"{NAME}-{name}{found:.4f}.ckpt"
     keys = ("pytorch-lightning_version", "hyper_parameters", "epoch", "global_step")
     kept = {key: checkpoints[0][key] for key in keys if key in checkpoints[0]}
-    part = made.with_name(made.name + ".part")
-    torch.save(kept | {"state_dict": {k: v.cpu() for k, v in task.state_dict().items()}}, part)
-    os.replace(part, made)
+    files = WholeCheckpoints()
+    files.save_checkpoint(kept | {"state_dict": {k: v.cpu() for k, v in task.state_dict().items()}}, made)
+    if files.failed:
+        return None
+    for old in folder.glob(f"{NAME}-*.ckpt"):
+        if old != made:
+            old.unlink()
     logger.warning("average of %d checkpoints: %s %.4f", len(paths), task.monitor, found)
     return made

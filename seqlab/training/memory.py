@@ -41,10 +41,10 @@ class MemoryGuard(Callback):
     """Let training go on where memory is short.
 
     A step that runs out of memory is done again in parts of at most half the frames, their gradients added up, each
-    weighted by its share of the lines; the budget of later batches is lowered to that, and lines and budget are logged.
-    Statistics of batch normalisation are then those of the parts. With several processes a step cannot be split (the
-    others wait for its gradients): the run stops and says what to do; the worst batch, tried at the start by all of
-    them, makes that unlikely.
+    weighted by its share of what the loss is a mean over (``Task.weight``); the budget of later batches is lowered to
+    that, and lines and budget are logged. Statistics of batch normalisation are then those of the parts. With several
+    processes a step cannot be split (the others wait for its gradients): the run stops and says what to do; the worst
+    batch, tried at the start by all of them, makes that unlikely.
 
     Args:
         data: whose budget is lowered.
@@ -141,7 +141,7 @@ class MemoryGuard(Callback):
                     raise
             self._lower(parts[0])
         self._pending = batch, parts[1:], batch_idx
-        return loss * (len(parts[0]) / len(batch)) if len(parts) > 1 else loss
+        return loss * self._share(parts[0], batch) if len(parts) > 1 else loss
 
     def backward(self, loss: Tensor, *arguments: Any, **named: Any) -> None:
         """Add the gradients of the loss, then those of the other parts."""
@@ -155,8 +155,9 @@ class MemoryGuard(Callback):
                     self._backward(first, *arguments, **named)
                 for part in rest:
                     with self.trainer.precision_plugin.forward_context():
-                        more = self._step(part, batch_idx) * (len(part) / len(batch))
-                    self._backward(more, *arguments, **named)
+                        more = self._step(part, batch_idx) * self._share(part, batch)
+                    # Lightning divides only the loss that training_step returns
+                    self._backward(more / self.trainer.accumulate_grad_batches, *arguments, **named)
                 self._pending = None
                 return
             except (RuntimeError, MemoryError) as error:
@@ -168,6 +169,9 @@ class MemoryGuard(Callback):
             self._drop_gradients()
             self._lower(self._parts(batch)[0] if part is batch else part)
             rest = self._parts(batch)
+
+    def _share(self, part: Batch, batch: Batch) -> float:
+        return float(self.module.weight(part) / self.module.weight(batch))
 
     def _frames(self, batch: Batch) -> int:
         return int(self.data.frontend.num_frames(batch.lengths.max().cpu()[None]).item())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # What may not change when a run is resumed: the network, its output and the optimiser, whose state is restored.
 FIXED_ON_RESUME = ("init", "lm", "tokenizer", "frontend", "normalize", "stem", "encoder", "optimizer")
+STATEFUL_LOSS = ("prior_weight", "shortcut")  # weights of the loss that bring state: neither from 0 nor to 0
 
 
 def fit_run(training: "Training", task: Any, data: Any, config: Config, resume: Path | None, console: Console) -> Path:
@@ -63,13 +64,27 @@ def open_run(config: Config, run_dir: Path, last: Path, console: Console, first:
     """Decide whether the run folder is new, continued or replaced; returns the checkpoint to go on from."""
     taken = last.parent.is_dir() and any(last.parent.glob("*.ckpt"))
     if config["resume"]:
-        if not taken or not last.exists():
+        if not taken:
             console.print(f"resume: {run_dir} has no checkpoint yet, training starts from the beginning")
             return None
+        if not last.exists():
+            start = f"; run_dir=... init.model={run_dir} starts another from its weights" if "init" in config else ""
+            raise ConfigError(
+                f"resume: {last.parent} holds checkpoints, but no {last.name} to go on from{start}; overwrite=true in "
+                "place of resume=true removes them and starts from the beginning"
+            )
         saved = load_yaml(run_dir / "config.yaml")
-        changed = [k for k in FIXED_ON_RESUME if k in saved and not _same(saved[k], config.get(k))]
+        changed = [
+            (k, saved[k], config.get(k)) for k in FIXED_ON_RESUME if k in saved and not _same(saved[k], config.get(k))
+        ]
+        loss, loss_now = saved.get("loss") or {}, config.get("loss") or {}
+        changed += [
+            (f"loss.{k}", loss.get(k), loss_now.get(k))
+            for k in STATEFUL_LOSS
+            if bool(loss.get(k)) != bool(loss_now.get(k))
+        ]
         if changed:
-            rows = "\n".join(f"  {k}: was {saved[k]}, is {config.get(k)}" for k in changed)
+            rows = "\n".join(f"  {k}: was {was}, is {now}" for k, was, now in changed)
             raise ConfigError(f"resume: {run_dir} was trained with other settings:\n{rows}\nuse another run_dir")
         _check_left(last, config)
         return last
