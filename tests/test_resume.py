@@ -122,11 +122,11 @@ def test_twenty_kills_at_random_leave_no_trace(corpus: Path, tmp_path: Path, who
         before = last.stat().st_mtime_ns if last.exists() else None
         deadline = time.monotonic() + 120
         saved = 0
-        while process.poll() is None and time.monotonic() < deadline and saved < 2:  # it makes its way, at least
+        while process.poll() is None and time.monotonic() < deadline and saved < 1:  # it makes its way, at least
             now = last.stat().st_mtime_ns if last.exists() else None
             saved, before = saved + (now != before), now
             time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, 0.02))  # a batch or two
         within += last.with_name("last.ckpt.part").exists()
         process.send_signal(signal.SIGKILL)
         if process.wait() == 0:
@@ -203,7 +203,6 @@ def test_two_processes_resume_bit_equal(corpus: Path, tmp_path: Path) -> None:
     deadline = time.monotonic() + 200
     while not last.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=100)
     assert process.returncode == 75, error
