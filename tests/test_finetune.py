@@ -265,6 +265,24 @@ def test_fine_tuning_resumes_where_it_was(
     assert "trained with other settings:\n  init: was " in done.stderr
 
 
+def test_a_start_without_a_checkpoint_yet_is_made_again(
+    start: Path, data: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seqlab.training import trainer
+
+    def killed(*_: object, **__: object) -> None:
+        raise DataError("killed before its first save")
+
+    overrides = [*settings(data, "new"), f"init.model={start}", "training.max_epochs=1"]
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer.Trainer, "fit", killed)
+        assert "killed before its first save" in seqlab("train", *overrides).stderr
+    assert (tmp_path / "run/config.yaml").exists()
+    done = seqlab("train", *overrides, "resume=true")
+    assert done.returncode == 0, done.stderr
+    assert "starting from" in done.stdout
+
+
 def other_config(checkpoint: dict[str, Any]) -> None:
     checkpoint["hyper_parameters"]["config"]["encoder"] = {"_target_": "os.system", "command": "touch ran"}
 

@@ -123,8 +123,8 @@ def test_error_in_the_carousel_is_kept_exactly() -> None:
 def test_the_figure_and_its_table(tmp_path: Path) -> None:
     command = [sys.executable, str(RECIPES / "vanishing_gradient" / "measure.py"), "--length", "30", "--units", "4"]
     done = subprocess.run([*command, "-o", "v.svg"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = done.stdout.splitlines()
+    *rows, seconds = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (int(float(seconds.split()[0]) > 10), "")
     names = list(measure.cells(4, 30))
     assert [row.split(" | ")[0].strip("| ") for row in rows[2:]] == names
     assert len({row.count("|") for row in rows}) == 1

@@ -1,7 +1,7 @@
 """Products of all frames at once.
 
-torch takes MKL for float32 products on a CPU. oneDNN, which it carries too, was twice as fast where this was measured
-(an AMD EPYC with AVX-512): a step of the peephole cell takes 1.5 times as long as nn.LSTM so, 1.9 times by MKL
+torch takes MKL for float32 products on a CPU. oneDNN, which it carries too, is quicker on processors where MKL does not
+use all of AVX-512 (AMD's): a training step of the peephole cell then takes 1.5 times as long as nn.LSTM
 (scripts/bench/cells.py).
 """
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import logging
+import lzma
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -283,9 +285,9 @@ def unpack(corpus: str, path: Path, archive: Archive, folder: Path) -> None:
         shutil.rmtree(stale, ignore_errors=True)
     work.mkdir()
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+        with path.open("rb") as file, tarfile.open(fileobj=file) as tar:
             _extract(corpus, tar, file, work, archive)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
         shutil.rmtree(work, ignore_errors=True)
         if isinstance(error, DataError):
             raise
@@ -322,6 +324,8 @@ def _extract(corpus: str, tar: tarfile.TarFile, file: IO[bytes], work: Path, arc
             tar.extract(member, work, filter="data")  # refuses what would leave the folder, and devices
             advance(file.tell() - done)
             done = file.tell()
+        while tar.fileobj is not None and tar.fileobj.read(CHUNK):  # to its end, where the checksum of gzip stands
+            pass
 
 
 def _merge(source: Path, target: Path) -> None:

@@ -3,17 +3,16 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqlab.batch import mask_padding, valid_mask
-from seqlab.encoders.transformer import check_attention, positions
+from seqlab.encoders._attention import Attention, check_attention
 
 
-class Conformer(nn.Module):
+class Conformer(Attention):
     """A linear map to hidden_size, sinusoidal positions and conformer blocks, exact for every length in a padded batch.
 
     torchaudio.models.Conformer is not: its convolution reads the frames past a line's end, and its group norm takes
-    mean and variance over them (0.25 and 1.1 off in a line of 80 frames padded to 200, untrained). Here the convolution
-    sees zeros there, and each frame is normalised by itself (layer norm). The rest is the same, weight by weight.
-    Positions are absolute, not relative as in the paper.
+    mean and variance over them (tests/encoders/test_yardsticks.py). Here the convolution sees zeros there, and each
+    frame is normalised by itself (layer norm). The rest is the same, weight by weight. Positions are absolute, not
+    relative as in the paper.
 
     Args:
         input_size: features per frame.
@@ -37,40 +36,14 @@ class Conformer(nn.Module):
         dropout: float = 0.1,
         out_dropout: float = 0.0,
     ) -> None:
-        super().__init__()
         check_attention(input_size, hidden_size, num_layers, num_heads, ff_factor, dropout, out_dropout)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd and 1 or more, got {kernel_size}")
-        self.linear = nn.Linear(input_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(
+        blocks = (
             ConformerBlock(hidden_size, num_heads, ff_factor * hidden_size, kernel_size, dropout)
             for _ in range(num_layers)
         )
-        self.out_dropout = nn.Dropout(out_dropout)
-        self.num_features = hidden_size
-
-    def num_frames(self, lengths: Tensor) -> Tensor:
-        """Return the lengths as they are."""
-        return lengths
-
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn features into states.
-
-        Args:
-            x: features (B, T, F).
-            lengths: frames per line, (B,).
-
-        Returns:
-            States (B, T, H) and the lengths; states past a length are 0.
-        """
-        on_device = lengths.to(x.device)
-        x = self.linear(mask_padding(x, on_device))
-        x = self.dropout(x + positions(x.shape[1], x.shape[2], x))
-        padding = ~valid_mask(on_device.clamp(min=1), x.shape[1])  # an empty line must see something, and loses it
-        for layer in self.layers:
-            x = layer(x, padding)
-        return self.out_dropout(mask_padding(x, on_device)), lengths
+        super().__init__(input_size, hidden_size, blocks, None, dropout, out_dropout)  # blocks end in a norm
 
 
 class ConformerBlock(nn.Module):
@@ -97,13 +70,13 @@ class ConformerBlock(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
-        """Turn x (B, T, H) into as much; padding (B, T) is True where a frame does not count."""
+    def forward(self, x: Tensor, src_key_padding_mask: Tensor) -> Tensor:
+        """Turn x (B, T, H) into as much; the mask (B, T) is True where a frame does not count."""
         x = x + 0.5 * self.ff1(x)
         y = self.attention_norm(x)
-        y, _ = self.attention(y, y, y, key_padding_mask=padding, need_weights=False)
+        y, _ = self.attention(y, y, y, key_padding_mask=src_key_padding_mask, need_weights=False)
         x = x + self.dropout(y)
-        y = functional.glu(self.conv_in(self.conv_norm(x)), 2).masked_fill(padding[:, :, None], 0)
+        y = functional.glu(self.conv_in(self.conv_norm(x)), 2).masked_fill(src_key_padding_mask[:, :, None], 0)
         y = functional.silu(self.conv_mid_norm(self.conv(y.transpose(1, 2)).transpose(1, 2)))
         x = x + self.dropout(self.conv_out(y))
         x = x + 0.5 * self.ff2(x)

@@ -56,7 +56,7 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
 
     start = None
     if config["init"]["model"]:
-        if config["resume"] and (run_dir / "config.yaml").exists():  # all of the model's lies in the run by now
+        if config["resume"] and (run_dir / "checkpoints" / "last.ckpt").exists():  # all of the model's lies in the run
             saved = load_yaml(run_dir / "config.yaml")
             config |= {node: saved[node] for node in NETWORK} if config["init"]["network"] else {}
         else:

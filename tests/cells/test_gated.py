@@ -23,8 +23,8 @@ from seqlab.cells.peephole import Peephole
 from seqlab.cells.projected import Projected
 from seqlab.cells.rnn import RNN
 from seqlab.encoders.recurrent import Recurrent
+from tests.cells.common import D, N, build, data, results, start
 
-D, N = 4, 6
 SWITCHES = ("input_gate", "forget_gate", "output_gate", "input_activation", "output_activation", "peepholes")
 CELLS: dict[str, Callable[..., Sequence]] = {
     "rnn": partial(RNN, hidden_size=N),
@@ -55,39 +55,6 @@ CELLS: dict[str, Callable[..., Sequence]] = {
     ),
 }
 cells = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
-
-
-def build(make: Callable[..., Sequence]) -> Sequence:
-    torch.manual_seed(3)
-    cell = make(D).double()
-    with torch.no_grad():
-        for parameter in cell.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return cell
-
-
-def data(frames: int = 11, lines: int = 3) -> Tensor:
-    return torch.randn(frames, lines, D, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-
-
-def start(cell: Cell, x: Tensor) -> State:
-    """A state in the middle of a line, as leaves of the graph."""
-    state = cell(data(5, x.shape[1]) * 0.7)[1]
-    return tuple(s.detach().requires_grad_() for s in state)
-
-
-def results(cell: Cell, run: Callable[..., tuple[Tensor, State]], x: Tensor) -> list[Tensor]:
-    """Outputs, last state, and the gradients of input, first state and weights for a loss that sees all of it."""
-    x = x.clone().requires_grad_()
-    first = start(cell, x)
-    y, last = run(x, first)
-    seen = [y, *last]
-    generator = torch.Generator().manual_seed(5)
-    loss = sum((s * torch.randn(s.shape, dtype=s.dtype, generator=generator)).sum() for s in seen)
-    leaves = [x, *first, *cell.parameters()]
-    gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-    filled = [torch.zeros_like(p) if g is None else g for p, g in zip(leaves, gradients, strict=True)]
-    return [s.detach() for s in seen] + filled
 
 
 def close(ours: list[Tensor], theirs: list[Tensor], atol: float = 1e-12) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqlab.cells.cell import Cell, State
+from seqlab.cells.cell import Cell
 from seqlab.cells.min_gru import MinGRU
 from seqlab.cells.min_lstm import MinLSTM
 from seqlab.cells.mlstm import MLSTM
@@ -16,8 +16,8 @@ from seqlab.cells.qrnn import QRNN
 from seqlab.cells.slstm import SLSTM
 from seqlab.cells.sru import SRU
 from seqlab.encoders.recurrent import Recurrent
+from tests.cells.common import D, N, build, data, results, start
 
-D, N = 4, 6
 CELLS: dict[str, Callable[..., Cell]] = {
     "sru": partial(SRU, hidden_size=N),
     "qrnn": partial(QRNN, hidden_size=N),
@@ -31,38 +31,6 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "neural_memory": partial(NeuralMemory, hidden_size=N, num_heads=2),
 }
 cells = pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
-
-
-def build(make: Callable[..., Cell]) -> Cell:
-    torch.manual_seed(3)
-    cell = make(D).double()
-    with torch.no_grad():
-        for parameter in cell.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
-    return cell
-
-
-def data(frames: int = 11, lines: int = 3) -> Tensor:
-    return torch.randn(frames, lines, D, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-
-
-def start(cell: Cell, x: Tensor) -> State:
-    """A state in the middle of a line, as leaves of the graph."""
-    state = cell(data(5, x.shape[1]) * 0.7)[1]
-    return tuple(s.detach().requires_grad_() for s in state)
-
-
-def results(cell: Cell, run: Callable[..., tuple[Tensor, State]], x: Tensor) -> list[Tensor]:
-    """Outputs, last state, and the gradients of input, first state and weights for a loss that sees all of it."""
-    x = x.clone().requires_grad_()
-    first = start(cell, x)
-    y, last = run(x, first)
-    seen = [y, *last]
-    torch.manual_seed(5)
-    loss = sum((part * torch.randn(part.shape, dtype=part.dtype)).sum() for part in seen if part.requires_grad)
-    inputs = [x, *first, *cell.parameters()]
-    gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
-    return [*(s.detach() for s in seen), *(g for g in gradients if g is not None)]
 
 
 @cells

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seqlab.corpora import _download, an4, librispeech, lj_speech, tedlium, yesno
@@ -309,6 +309,7 @@ def test_an_interrupted_unpacking_is_done_again(site: Site, tmp_path: Path) -> N
 
 @settings(max_examples=30, deadline=None)
 @given(cut=st.integers(0, len(CONTENT)), noise=st.binary(max_size=20))
+@example(cut=835, noise=bytes(3))  # deflate reads on, and gives other bytes
 def test_damaged_archives_end_in_a_data_error(cut: int, noise: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("damaged")
     content = CONTENT[:cut] + noise

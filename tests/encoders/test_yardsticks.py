@@ -8,8 +8,9 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
+from seqlab.encoders._attention import positions
 from seqlab.encoders.conformer import Conformer, ConformerBlock
-from seqlab.encoders.transformer import Transformer, positions
+from seqlab.encoders.transformer import Transformer
 
 
 def test_positions_by_hand() -> None:

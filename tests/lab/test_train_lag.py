@@ -157,6 +157,22 @@ def test_the_table_by_hand(table: ModuleType) -> None:
     assert table.picture(rows).count("<rect") == 1 + 4  # the page and one mark for each learnt
 
 
+def test_missed_bars_are_told(table: ModuleType) -> None:
+    ten = [row("lstm", s, 70_000) for s in range(1, 11)]
+    for one in ten:
+        one["test"] = {"mse": 0.001}
+    assert table.missed(ten) == []
+    assert table.missed([one | {"sequences": 74_001} for one in ten]) == [
+        "adding, lstm: 10 of 10 learnt, median 74,001; the bar is 74,000"
+    ]
+    assert table.missed([*ten[:9], ten[9] | {"solved": False}]) == [
+        "adding, lstm: 9 of 10 learnt, median 70,000; the bar is 74,000"
+    ]
+    assert table.missed([one | {"solved": False} for one in ten[:9]]) == []  # nine seeds say too little
+    worse = [one | {"task": "multiplication", "test": {"mse": 0.03}} for one in ten]
+    assert table.missed(worse) == ["multiplication, lstm: mean squared error 0.0300; the bar is 0.0223"]
+
+
 def test_the_runner_goes_on_where_it_stopped(
     table: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
