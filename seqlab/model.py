@@ -141,10 +141,10 @@ def check_layers(encoder: nn.Module, layers: Sequence[int]) -> None:
         return
     if not hasattr(encoder, "intermediate"):
         raise ConfigError(
-            f"loss.intermediate_layers: {type(encoder).__name__} does not show its layers; blstm and recurrent do"
+            f"loss.intermediate_layers: {type(encoder).__name__} does not show its layers; of conf/encoder, blstm, "
+            "recurrent, xlstm, transformer and conformer do"
         )
-    growth: Any = encoder.growth
-    count = growth.num_layers
+    count: Any = encoder.num_layers
     if max(layers) >= count:
         raise ConfigError(f"loss.intermediate_layers: {list(layers)} must lie below the last of {count} layers")
 

@@ -198,7 +198,9 @@ def node_faults(path: str, node: Config) -> list[str]:
         if key in provided:
             faults.append(f"{path}.{key}: is given by the program, remove it")
         elif key not in parameters:
-            faults.append(f"{path}.{key}: unknown key{suggestion(key, settable)}")
+            hint = suggestion(key, settable)
+            hint += "" if hint.endswith("?") else f"; ~{path}.{key} takes it out"
+            faults.append(f"{path}.{key}: unknown key{hint}")
         elif not (isinstance(value, Mapping) and "_target_" in value):
             fault = type_fault(value, hints.get(key, inspect.Parameter.empty))
             if fault:

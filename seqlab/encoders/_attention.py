@@ -1,7 +1,7 @@
 """What the encoders of attention share: the way into their layers and out of them, and positions."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ class Attention(nn.Module):
         self.linear = nn.Linear(input_size, hidden_size)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(layers)
+        self.num_layers = len(self.layers)
         self.norm = norm
         self.out_dropout = nn.Dropout(out_dropout)
         self.num_features = hidden_size
@@ -55,13 +56,30 @@ class Attention(nn.Module):
         Returns:
             States (B, T, H) and the lengths; states past a length are 0.
         """
+        return self.intermediate(x, lengths, ())[0], lengths
+
+    def intermediate(self, x: Tensor, lengths: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Turn features into states, and show those of lower layers too.
+
+        Args:
+            x: features (B, T, F).
+            lengths: frames per line, (B,).
+            layers: numbers of layers, from 1.
+
+        Returns:
+            States as of ``forward``, states of each of the layers, (B, T, H), by the same norm, and the lengths.
+        """
         on_device = lengths.to(x.device)
         x = self.linear(mask_padding(x, on_device))
         x = self.dropout(x + positions(x.shape[1], x.shape[2], x))
         padding = ~valid_mask(on_device.clamp(min=1), x.shape[1])  # an empty line must see something, and loses it
+        states = []
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=padding)
-        return self.out_dropout(mask_padding(x if self.norm is None else self.norm(x), on_device)), lengths
+            states.append(x)
+        shown = [states[layer - 1] for layer in (self.num_layers, *layers)]
+        last, *below = (mask_padding(y if self.norm is None else self.norm(y), on_device) for y in shown)
+        return self.out_dropout(last), [self.out_dropout(y) for y in below], lengths
 
 
 def check_attention(

@@ -79,6 +79,7 @@ class BLSTM(nn.Module):
         self.in_dropout = Dropout(input_dropout, 0 if variational else None)
         self.between = Dropout(dropout, 0 if variational else None)
         self.recurrent_dropout = recurrent_dropout
+        self.num_layers = num_layers
         self.growth = Growth(num_layers, grow_at)
         # what one call for all layers cannot do
         self._special = bool(variational or input_dropout or recurrent_dropout or grow_at)

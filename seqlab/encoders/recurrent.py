@@ -62,6 +62,7 @@ class Recurrent(nn.Module):
         self.in_dropout = Dropout(input_dropout, 0 if variational else None)
         self.between = Dropout(dropout, 0 if variational else None)
         self.recurrent_dropout = recurrent_dropout
+        self.num_layers = num_layers
         self.growth = Growth(num_layers, grow_at)
         self.layers = nn.ModuleList()
         size = input_size

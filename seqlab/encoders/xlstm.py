@@ -1,5 +1,7 @@
 """xLSTM: residual blocks of mLSTM and sLSTM, one way or both ways (Beck et al. 2024)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -65,6 +67,7 @@ class XLSTM(nn.Module):
             else _MBlock(hidden_size, num_heads, ways, expansion, dropout)
             for layer in range(num_layers)
         )
+        self.num_layers = num_layers
         self.norm = nn.LayerNorm(hidden_size)
         self.out_dropout = nn.Dropout(out_dropout)
         self.num_features = hidden_size
@@ -83,13 +86,29 @@ class XLSTM(nn.Module):
         Returns:
             States (B, T, H) and the lengths; states past a length are 0.
         """
+        return self.intermediate(x, lengths, ())[0], lengths
+
+    def intermediate(self, x: Tensor, lengths: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Turn features into states, and show those of lower layers too.
+
+        Args:
+            x: features (B, T, F).
+            lengths: frames per line, (B,).
+            layers: numbers of layers, from 1.
+
+        Returns:
+            States as of ``forward``, states of each of the layers, (B, T, H), by the same norm, and the lengths.
+        """
         on_device = lengths.to(x.device)
         backwards = _reversal(on_device, x.shape[1])
         x = self.linear(mask_padding(x, on_device).transpose(0, 1))  # (T, B, H)
+        states = []
         for block in self.blocks:
             x = block(x, backwards)
-        x = self.norm(x).transpose(0, 1)  # (B, T, H)
-        return self.out_dropout(mask_padding(x, on_device)), lengths
+            states.append(x)
+        shown = [self.norm(states[layer - 1]).transpose(0, 1) for layer in (self.num_layers, *layers)]  # (B, T, H)
+        last, *below = (self.out_dropout(mask_padding(y, on_device)) for y in shown)
+        return last, below, lengths
 
 
 class _MBlock(nn.Module):
