@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from seqlab.ctc.loss import CTCLoss
@@ -195,6 +196,18 @@ def test_resume_refuses_another_optimiser_and_fewer_epochs(corpus: Path, seqlab:
     assert (done.returncode, "trained with other settings" in done.stderr) == (2, True)
     done = seqlab("train", *small_settings(corpus), "run_dir=run", "resume=true", "training.max_epochs=1")
     assert (done.returncode, "training.max_epochs=1 leaves none" in done.stderr) == (2, True)
+
+
+def test_resume_takes_a_configuration_that_names_less(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    small = [*small_settings(corpus), "run_dir=run"]
+    assert seqlab("train", *small).returncode == 0
+    saved = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert saved["encoder"].pop("grow_at") == []  # as if the setting had come later, with its default
+    (tmp_path / "run/config.yaml").write_text(yaml.safe_dump(saved))
+    done = seqlab("train", *small, "resume=true", "training.max_epochs=3")
+    assert done.returncode == 0, done.stderr
+    done = seqlab("train", *small, "resume=true", "training.max_epochs=4", "encoder.variational=true")
+    assert (done.returncode, "trained with other settings" in done.stderr) == (2, True)
 
 
 def test_resume_refuses_a_loss_with_other_state(corpus: Path, seqlab: Run) -> None:

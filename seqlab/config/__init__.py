@@ -4,6 +4,6 @@ The only room that knows Hydra and ``_target_``. Everything else receives plain 
 """
 
 from seqlab.config.composition import compose, run
-from seqlab.config.nodes import Config, build, conf_dir, load_yaml, resolve_target, save_yaml
+from seqlab.config.nodes import Config, build, conf_dir, load_yaml, resolve_target, save_yaml, with_defaults
 
-__all__ = ["Config", "build", "compose", "conf_dir", "load_yaml", "resolve_target", "run", "save_yaml"]
+__all__ = ["Config", "build", "compose", "conf_dir", "load_yaml", "resolve_target", "run", "save_yaml", "with_defaults"]

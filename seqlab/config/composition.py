@@ -20,6 +20,7 @@ TOP_TYPES: dict[str, Any] = {
     "resume": bool,
     "overwrite": bool,
     "max_faulty": float,
+    "shards": int,
     "model": str | int,
     "manifest": str | list[str] | None,
     "out": str | int | None,
@@ -38,7 +39,7 @@ def _faults(config: Config) -> list[str]:
     flat = {**config, **{f"corpus.{k}": v for k, v in (config.get("corpus") or {}).items()}}
     checked = {key: type_fault(flat[key], kind) for key, kind in TOP_TYPES.items() if key in flat}
     faults = [f"{key}: {fault}" for key, fault in checked.items() if fault]
-    least = {"threads": 1, "batch_seconds": 0.1, "max_faulty": 0.0, "seed": 0}
+    least = {"threads": 1, "batch_seconds": 0.1, "max_faulty": 0.0, "seed": 0, "shards": 0}
     for key, value in least.items():
         if key in flat and checked[key] is None and flat[key] < value:
             faults.append(f"{key}: must be {value} or more, got {flat[key]}")
@@ -148,6 +149,8 @@ def _groups(folder: Path) -> Iterator[Path]:
 def _first(override: Any) -> str:
     """Return an override as text; of a sweep only its first value."""
     if override.is_sweep_override():
+        if override.is_interval_sweep():  # of sweepers such as Optuna
+            return f"{override.get_key_element()}={override.value().start}"
         return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
     return str(override.input_line)
 
@@ -215,13 +218,20 @@ def help_text(verb: str) -> str:
     return "\n".join(rows) + "\n"
 
 
+_SWEEP = (
+    "training.devices: a sweep on this machine trains in one process; set training.devices=1, or give each job of the "
+    "sweep its processes through Slurm (hydra/launcher=submitit_slurm, hydra.launcher.tasks_per_node)"
+)
+
+
 def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any]) -> None:
     """Run a verb under Hydra: --help, --cfg job, -m sweeps, --config-dir and tab completion all work.
 
     Args:
         verb: name of the top YAML.
         arguments: what followed the verb on the command line.
-        job: called with the checked plain configuration and the run folder, once per sweep job.
+        job: called with the checked plain configuration and the run folder, once per sweep job; what it returns is
+            what a sweeper such as Optuna minimises.
 
     Raises:
         ConfigError: before anything is read or written.
@@ -243,20 +253,24 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         compose(verb, overrides, config_dir)
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=verb)
-    def main(composed: DictConfig) -> None:
+    def main(composed: DictConfig) -> Any:
         config = typing.cast(Config, OmegaConf.to_container(composed, resolve=True))
         logging.captureWarnings(True)
         folder = Path(HydraConfig.get().runtime.output_dir)
         if faults := _faults(config):
             failures.append(ConfigError(format_faults(faults)))  # a further value of a sweep
-            return
+            raise failures[-1]
         if HydraConfig.get().mode == RunMode.RUN:
             pending.append((config, folder))
-            return
+            return None
+        if (config.get("training") or {}).get("devices", 1) > 1 and not {"SLURM_NTASKS", "RANK"} & set(os.environ):
+            failures.append(ConfigError(_SWEEP))  # Lightning would start the sweep again in place of the job
+            raise failures[-1]
         try:
-            job(config, folder)
-        except (UserError, OSError) as error:  # a sweep goes on with its other jobs
+            return job(config, folder)
+        except (UserError, OSError) as error:  # a sweep goes on with its other jobs: Hydra hands it on after them
             failures.append(error)
+            raise
 
     # A single job runs after Hydra is done: Lightning starts further processes by the command line, and under Hydra it
     # would leave the verb out of it.
@@ -269,6 +283,11 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
         main()
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_first_lines(error)) from None
+    except (UserError, OSError) as error:
+        if not failures:  # of a job that a launcher ran in another process, or of Hydra itself
+            raise
+        if error not in failures:
+            failures.append(error)
     finally:
         sys.argv = saved
     for config, folder in pending:

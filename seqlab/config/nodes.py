@@ -213,6 +213,21 @@ def node_faults(path: str, node: Config) -> list[str]:
     return faults
 
 
+def with_defaults(value: Any, path: str) -> Any:
+    """Return a node, and the nodes in it, with the defaults of what their targets take and they do not name.
+
+    Two configurations of one network are then equal, though a YAML of today names more than one of last year.
+    """
+    if not isinstance(value, Mapping):
+        return list(value) if isinstance(value, tuple) else value
+    node = {key: with_defaults(item, f"{path}.{key}") for key, item in value.items()}
+    if "_target_" in node:
+        parameters = inspect.signature(resolve_target(node["_target_"], _room(path))).parameters
+        default = {k: p.default for k, p in parameters.items() if p.default is not inspect.Parameter.empty}
+        node = {k: with_defaults(v, k) for k, v in default.items()} | node
+    return node
+
+
 def format_faults(faults: Sequence[str], files: Mapping[str, str] | None = None) -> str:
     """Join faults into one message, each with the file it came from."""
 

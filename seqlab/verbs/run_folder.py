@@ -16,9 +16,10 @@ from rich.console import Console
 
 import seqlab
 from seqlab.checkpoints import find_checkpoint
-from seqlab.config import Config, build, load_yaml, save_yaml
+from seqlab.config import Config, build, load_yaml, save_yaml, with_defaults
 from seqlab.errors import ConfigError, Preempted
 from seqlab.files import atomic_write
+from seqlab.manifest import check_manifest
 
 if TYPE_CHECKING:
     from seqlab.training.trainer import Training
@@ -75,7 +76,9 @@ def open_run(config: Config, run_dir: Path, last: Path, console: Console, first:
             )
         saved = load_yaml(run_dir / "config.yaml")
         changed = [
-            (k, saved[k], config.get(k)) for k in FIXED_ON_RESUME if k in saved and not _same(saved[k], config.get(k))
+            (k, saved[k], config.get(k))
+            for k in FIXED_ON_RESUME
+            if k in saved and not _same(k, saved[k], config.get(k))
         ]
         loss, loss_now = saved.get("loss") or {}, config.get("loss") or {}
         changed += [
@@ -96,11 +99,13 @@ def open_run(config: Config, run_dir: Path, last: Path, console: Console, first:
     return None
 
 
-def _same(saved: Config, now: Config | None) -> bool:
+def _same(key: str, saved: Config | None, now: Config | None) -> bool:
     """Compare two nodes; an alphabet that is not given now was taken from the data then."""
-    if now is None or "alphabet" not in saved:
+    if saved is None or now is None:
         return saved == now
-    return {**saved, "alphabet": None} == {**now, "alphabet": None}
+    given = {"alphabet": None} if "alphabet" in saved else {}
+    then, today = (with_defaults({**node, **given}, key) for node in (saved, now))
+    return bool(then == today)
 
 
 def _check_left(last: Path, config: Config) -> None:
@@ -164,7 +169,7 @@ def _note_session(run_dir: Path, ended: str, wall_s: float, cpu_s: float, task: 
 
 
 def _sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
+    with check_manifest(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
