@@ -16,6 +16,7 @@ from seqlab.weight_noise import WeightNoise
 logger = logging.getLogger(__name__)
 
 LOG_EVERY = 10  # steps
+RUNNING = ("running_mean", "running_var", "priors")  # buffers that a training batch changes
 
 
 class Task(LightningModule):
@@ -81,13 +82,18 @@ class Task(LightningModule):
             now = self._now()
             self.spent_s += now - self._clock
             self._clock = now
+            if self.trainer.world_size > 1:  # one learning rate and one end for all: that of the busiest
+                spent = torch.tensor(self.spent_s, dtype=torch.float64, device=self.device)
+                self.spent_s = float(self.trainer.strategy.reduce(spent, reduce_op="max"))
             return self.spent_s / self.budget_s
         trainer = self.trainer
         steps = trainer.global_step / trainer.max_steps if trainer.max_steps and trainer.max_steps > 0 else 0.0
         if (trainer.max_epochs or -1) < 0:
             return steps
         loop = trainer.fit_loop
-        within = loop.epoch_loop.batch_progress.current.completed / max(float(trainer.num_training_batches), 1.0)
+        done = loop.epoch_loop.batch_progress.current.completed
+        done -= done % trainer.accumulate_grad_batches  # the batches of a step have one learning rate
+        within = done / max(float(trainer.num_training_batches), 1.0)
         return max(steps, (epochs(trainer).processed + min(within, 1.0)) / max(trainer.max_epochs or 1, 1))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -107,8 +113,20 @@ class Task(LightningModule):
         self.noise.add(self.parameters(), self.progress)
 
     def on_after_backward(self) -> None:
-        """Take noise off the weights: the gradient is known."""
+        """Take noise off the weights, as the gradient is known; make running statistics those of all ranks."""
         self.noise.remove()
+        if self.trainer.world_size > 1:
+            self._share_statistics()
+
+    @torch.no_grad()
+    def _share_statistics(self) -> None:
+        """Replace running statistics by their mean over ranks: they are then those of the ranks' mean statistics."""
+        buffers = [buffer for name, buffer in self.named_buffers() if name.rpartition(".")[2] in RUNNING]
+        if buffers:
+            flat = torch.cat([buffer.flatten() for buffer in buffers])
+            flat = self.trainer.strategy.reduce(flat, reduce_op="mean")
+            for buffer, part in zip(buffers, flat.split([b.numel() for b in buffers]), strict=True):
+                buffer.copy_(part.view_as(buffer))
 
     def _log_step(self, loss: torch.Tensor, batch: Batch) -> None:
         """Keep the loss of a step for the display, and log it with the learning rate."""

@@ -24,7 +24,7 @@ def find_checkpoint(path: str | Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"model {path} not found; give a run folder or a checkpoint (.ckpt)")
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    best = sorted(folder.glob("best-*.ckpt"), key=_metric_in_name)
+    best = sorted(folder.glob("best-*.ckpt"), key=lambda file: (metric_in_name(file), file.name))
     if best:
         return best[0]
     if (folder / "last.ckpt").is_file():
@@ -49,7 +49,7 @@ def reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _metric_in_name(path: Path) -> tuple[float, str]:
-    """Return the number that a name such as best-epoch009-cer0.1500.ckpt ends in; lower is better."""
+def metric_in_name(path: Path) -> float:
+    """Return the number that a name such as best-epoch009-cer0.1500.ckpt ends in; lower is better. Infinity: none."""
     number = re.search(r"(?<=[a-z])\d+(\.\d+)?$", path.stem)
-    return (float(number[0]) if number else math.inf), path.name
+    return float(number[0]) if number else math.inf

@@ -17,6 +17,7 @@ seqlab: train speech and handwriting recognisers with recurrent networks and CTC
 
   seqlab prepare corpus=NAME         make the manifests of a corpus          (KEY=VALUE settings)
   seqlab doctor TRAIN.jsonl ...      examine manifests: faults with cures    (files, --options)
+  seqlab fit FOLDER|TABLE            your own data to a model, all by itself (--options, KEY=VALUE settings)
   seqlab train experiment=NAME       train a model                           (KEY=VALUE settings)
   seqlab evaluate model=RUN          error rates and an HTML report          (KEY=VALUE settings)
   seqlab transcribe RUN FILE...      recordings, line images, ink to text     (files, --options)
@@ -34,7 +35,10 @@ From nothing to a recogniser in minutes, with synthetic speech:
   seqlab evaluate model=runs/spoken_digits   # WER, CER, report.html
   seqlab transcribe runs/spoken_digits my.wav
 
-Your own recordings: a manifest is one JSON object per line,
+Your own recordings, line images, pages, ink or arrays with their texts, in one command:
+  seqlab fit my_data --minutes 30            # runs/my_data; seqlab fit --help
+
+Step by step: a manifest is one JSON object per line,
   {"id": "a1", "audio": "audio/a1.wav", "text": "hello world", "speaker": "ann"}
   seqlab doctor train.jsonl dev.jsonl
   seqlab train corpus=manifest name=mine corpus.train=[train.jsonl] corpus.dev=[dev.jsonl]
@@ -46,7 +50,8 @@ Settings (train, prepare, evaluate) are KEY=VALUE; groups such as encoder=lstm c
   seqlab train ... resume=true       go on after a stop, bit by bit as if there had been none
 
 Exit status: 0 done, 1 some files failed (each is named), 2 wrong input (the message says what and where),
-75 a training was told to end (SIGTERM, SIGUSR1), is saved and wants to be started again with resume=true.
+75 a training was told to end (SIGTERM, SIGUSR1), is saved and wants to be started again with resume=true
+(fit: by the same command).
 """
 REQUEUE = 75  # EX_TEMPFAIL of sysexits.h
 
@@ -61,11 +66,12 @@ def _hydra(verb: str, arguments: Sequence[str]) -> int:
     """Run a verb that takes Hydra overrides."""
     from seqlab import config
 
-    def job(settings: config.Config, folder: Path) -> None:
+    def job(settings: config.Config, folder: Path) -> float | None:
         if verb == "train":
+            from seqlab.checkpoints import metric_in_name
             from seqlab.verbs.train import train
 
-            train(settings, folder, _console())
+            return metric_in_name(train(settings, folder, _console()))
         elif verb == "prepare":
             from seqlab.verbs.prepare import prepare
 
@@ -74,6 +80,7 @@ def _hydra(verb: str, arguments: Sequence[str]) -> int:
             from seqlab.verbs.evaluate import evaluate
 
             evaluate(settings, _console())
+        return None
 
     if verb == "evaluate" and (models := [a[6:] for a in arguments if a.startswith("model=")]):
         from seqlab.decoding import changed
@@ -184,6 +191,12 @@ def _doctor(arguments: Sequence[str]) -> int:
     return 1 if diagnosis.count("error") else 0
 
 
+def _fit(arguments: Sequence[str]) -> int:
+    from seqlab.verbs.fit import fit
+
+    return fit(arguments, _console())
+
+
 def _tune(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "seqlab tune",
@@ -250,14 +263,25 @@ def _lm(arguments: Sequence[str]) -> int:
 def _compare(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "seqlab compare",
-        description="Compare reports of seqlab evaluate: rates, intervals, and whether the difference is more than "
-        "chance. Warns when the references differ, as such rates cannot be compared.",
+        description="Compare reports of seqlab evaluate: rates, intervals, and whether each model is better or worse "
+        "than the first or it cannot be told. Warns where references or rules of scoring differ, as such rates cannot "
+        "be compared.",
     )
-    parser.add_argument("reports", metavar="REPORT", nargs="+", help="report.json or its folder; two or more")
+    parser.add_argument("reports", metavar="REPORT", nargs="*", help="report.json or its folder, one for each model")
+    parser.add_argument(
+        "--runs",
+        metavar="REPORT",
+        nargs="+",
+        action="append",
+        default=[],
+        help="the reports of several runs of one model, such as seeds: --runs runs/a-*/evaluate/test "
+        "--runs runs/b-*/evaluate/test; their mean and spread are compared",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write an HTML page of the lines where they differ")
     given = parser.parse_args(arguments)
     from seqlab.verbs.compare import compare
 
-    compare(given.reports, _console())
+    compare(given.reports, _console(), given.runs, given.output)
     return 0
 
 
@@ -274,6 +298,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "prepare": lambda arguments: _hydra("prepare", arguments),
     "train": lambda arguments: _hydra("train", arguments),
     "evaluate": lambda arguments: _hydra("evaluate", arguments),
+    "fit": _fit,
     "transcribe": _transcribe,
     "align": _align,
     "inspect": _inspect,
@@ -295,7 +320,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         lag = any(a.startswith(("lag=", "experiment=long_lag/")) for a in given)  # learnt in one go
         again = given[:1] == ["train"] and not lag
-        sys.stderr.write("\nstopped" + ("; it goes on with resume=true\n" if again else "\n"))
+        how = "with resume=true" if again else "by the same command" if given[:1] == ["fit"] else ""
+        sys.stderr.write("\nstopped" + (f"; it goes on {how}\n" if how else "\n"))
         status = 130
     except Preempted as error:
         sys.stderr.write(f"seqlab: {error}\n")

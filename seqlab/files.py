@@ -51,6 +51,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[TextIO]:
         os.fsync(file.fileno())  # a full disk may show only here, and it must show before the rename
 
 
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made anew; it need not be there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqlab"
+
+
 def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> int:
     """Write lines, a line feed after each, whole or not at all. Returns the number of lines."""
     count = 0

@@ -11,6 +11,7 @@ absolute or relative to the manifest's folder. A line with ``parts`` joins recor
 than parts: before the first, between two, after the last. ``spans`` takes only a stretch of each recording: [start,
 end] in seconds, one for ``audio`` or one for each of the parts. ``strokes`` is ink, a list of strokes of [x, y] or
 [x, y, seconds] with y growing downwards, or the path of an ink file; ``features`` is the path of an array (T, F).
+A path may name a member of a tar shard: train-000000.tar@1536+34567/a-1.flac, its place and bytes before its name.
 ``duration_s``, ``sample_rate``, ``width`` and ``height`` (pixels of the image) are optional and spare a look at every
 file. Further fields are kept as they are.
 """
@@ -109,7 +110,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "features": (str,),
 }
 _MOST = 1e9  # seconds, pixels, Hz or coordinates: beyond it a number is a mistake
-_MEDIA = ("audio", "parts", "image", "strokes", "features")
+MEDIA = ("audio", "parts", "image", "strokes", "features")  # fields, of which a line has one
 
 
 def _is_span(span: Any) -> bool:
@@ -162,7 +163,7 @@ def parse_line(raw: str, root: Path, where: str) -> Line:
             raise DataError(f'field "{key}" must be {" or ".join(k.__name__ for k in kinds)}, got {value!r}')
     if not row["id"]:
         raise DataError('field "id" is empty')
-    given = [key for key in _MEDIA if row.get(key) is not None]
+    given = [key for key in MEDIA if row.get(key) is not None]
     if not given:
         raise DataError('needs a field "audio" (or "parts", "image", "strokes", "features")')
     if len(given) > 1:
@@ -228,15 +229,24 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Line]:
 
 
 def check_manifest(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a manifest if there is such a file.
+    """Return the path of a manifest if there is such a file; for tar shards, the manifest of their lines.
+
+    Args:
+        path: a manifest, or shards as train-{000000..000063}.tar or train-*.tar, see seqlab.media.shards.
 
     Raises:
-        DataError: it is a folder.
+        DataError: it is a folder, or shards are faulty.
         FileNotFoundError: there is no such file.
     """
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder; give a manifest file (.jsonl)")
+    if path.suffix == ".tar":
+        from seqlab.media.shards import shard_list  # it parses lines, too
+
+        return shard_list(str(path))
+    if path.suffix == ".tgz" or path.name.endswith((".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")):
+        raise DataError(f"{path} is compressed, and its members cannot be found by their place; unpack it to .tar")
     if not path.exists():
         raise FileNotFoundError(
             f"manifest {path} not found; 'seqlab prepare' writes manifests, or give the path of your own"

@@ -18,12 +18,13 @@ from typing import Any, cast, overload
 import numpy as np
 
 from seqlab.errors import DataError
-from seqlab.files import replacing
+from seqlab.files import cache_folder, replacing
 from seqlab.manifest import MAX_FAULTS, Line, check_manifest, parse_line, read_manifest, refuse_faults
+from seqlab.media._files import member_of
 
 LARGE = 100 * 2**20  # bytes of manifests from which they are indexed
 KINDS = ("audio", "image", "strokes", "features")
-_VERSION = 1
+_VERSION = 2
 _ENDS = 2**16  # bytes at either end that tell a changed manifest
 _HEAD = 2**20  # bytes of the header: a manifest may hold tens of thousands of characters
 # name, type code of array, dtype
@@ -35,6 +36,7 @@ _COLUMNS = (
     ("width", "i", "<i4"),  # pixels; 0: not known
     ("height", "i", "<i4"),
     ("kind", "b", "|i1"),  # index into KINDS
+    ("shard", "i", "<i4"),  # tar shard that its media lie in, from 0 as they come; -1: none
 )
 _UNUSUAL = {"parts", "image", "strokes", "features", "silence_ms", "spans", "writer"}
 
@@ -95,7 +97,8 @@ class ManifestIndex(Sequence[Line]):
     def _set(self, head: dict[str, Any], columns: Sequence[np.ndarray]) -> None:
         self.sha256: str = head["sha256"]
         self.characters: str = head["characters"]
-        self._offset, self._length, self._number, self.duration, self.width, self.height, self.kind = columns
+        self._offset, self._length, self._number, self.duration, *rest = columns
+        self.width, self.height, self.kind, self.shard = rest
 
     def __len__(self) -> int:
         return len(self._offset)
@@ -122,7 +125,7 @@ class ManifestIndex(Sequence[Line]):
 
     def release(self) -> None:
         """Give the memory of columns that were looked at back to the system; they stay readable."""
-        for column in (self.duration, self.width, self.height, self.kind):
+        for column in (self.duration, self.width, self.height, self.kind, self.shard):
             mapped = getattr(column, "_mmap", None)
             if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
                 mapped.madvise(mmap.MADV_DONTNEED)
@@ -170,8 +173,14 @@ class IndexedLines(Sequence[Line]):
         return self.indexes[part][place - int(self._starts[part])]
 
     def column(self, name: str) -> np.ndarray:
-        """Return one value per line, (lines,): duration (s, NaN unknown), width, height (pixels), kind (of KINDS)."""
+        """Return one value per line, (lines,): duration (s, NaN unknown), width, height (pixels), kind (of KINDS).
+
+        ``shard`` numbers the tar shards of all manifests, -1 for lines outside of any.
+        """
         columns: list[np.ndarray] = [getattr(index, name) for index in self.indexes]
+        if name == "shard" and len(columns) > 1:
+            starts = np.cumsum([0] + [int(column.max()) + 1 for column in columns[:-1]])
+            columns = [np.where(c < 0, c, c + start) for c, start in zip(columns, starts, strict=True)]
         whole = columns[0] if len(columns) == 1 else np.concatenate(columns)
         return whole if self._kept is None else whole[self._kept]
 
@@ -200,17 +209,16 @@ def open_manifests(paths: str | Iterable[str]) -> list[Line] | IndexedLines:
     Raises:
         DataError, FileNotFoundError: as read_manifest.
     """
-    paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if sum(check_manifest(path).stat().st_size for path in paths) < LARGE:
-        return [line for path in paths for line in read_manifest(path)]
-    return IndexedLines([ManifestIndex(path) for path in paths])
+    found = [check_manifest(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    if sum(path.stat().st_size for path in found) < LARGE:
+        return [line for path in found for line in read_manifest(path)]
+    return IndexedLines([ManifestIndex(path) for path in found])
 
 
 def _places(path: Path) -> list[Path]:
     """Return where the index of a manifest may lie, in the order in which it is looked for."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqlab"
     name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
-    return [path.with_name(f".{path.name}.index"), cache / f"{name}.index"]
+    return [path.with_name(f".{path.name}.index"), cache_folder() / f"{name}.index"]
 
 
 def _state(path: Path) -> dict[str, Any]:
@@ -261,12 +269,14 @@ def _usual(row: Any) -> bool:
 def _build(path: Path) -> tuple[dict[str, Any], list["array[Any]"]]:
     """Read and validate a manifest; returns the header of its index and the columns."""
     columns: list[array[Any]] = [array(code) for _, code, _ in _COLUMNS]
-    add_offset, add_length, add_number, add_duration, add_width, add_height, add_kind = (c.append for c in columns)
+    add_offset, add_length, add_number, add_duration, *add = (column.append for column in columns)
+    add_width, add_height, add_kind, add_shard = add
     ids = array("q")
     add_id = ids.append
     characters: set[str] = set()
     texts: list[str] = []
     faults: list[str] = []
+    shards: dict[str, int] = {}
     count = offset = number = 0
     scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
     digest = hashlib.sha256()
@@ -285,6 +295,7 @@ def _build(path: Path) -> tuple[dict[str, Any], list["array[Any]"]]:
                     usual = False
                 if usual:
                     name, words, seconds, width, height, kind = row["id"], row["text"], row.get("duration_s"), 0, 0, 0
+                    medium = row["audio"]
                 else:
                     if not raw.strip():
                         continue
@@ -298,6 +309,7 @@ def _build(path: Path) -> tuple[dict[str, Any], list["array[Any]"]]:
                         continue
                     name, words, seconds = line.id, line.text, line.duration_s
                     width, height, kind = line.width or 0, line.height or 0, KINDS.index(line.kind)
+                    medium = str(line.files[0]) if line.files else ""
                 texts.append(words)
                 add_id(hash(name))
                 add_offset(begin)
@@ -307,6 +319,8 @@ def _build(path: Path) -> tuple[dict[str, Any], list["array[Any]"]]:
                 add_width(width)
                 add_height(height)
                 add_kind(kind)
+                member = member_of(medium) if ".tar@" in medium else None
+                add_shard(shards.setdefault(member.tar, len(shards)) if member else -1)
             characters.update(unicodedata.normalize("NFC", "\0".join(texts)))
             texts.clear()
     characters.discard("\0")  # it only keeps texts apart

@@ -9,7 +9,7 @@ from seqlab.data.sources import Source
 from seqlab.diagnosis import Fault, fault
 from seqlab.errors import DataError
 from seqlab.manifest import Line, used_seconds
-from seqlab.media import AudioInfo, audio_info, image_size, read_image, read_line
+from seqlab.media import AudioInfo, audio_info, file_exists, image_size, read_image, read_line
 
 CLIPPED_SHARE = 0.001  # of samples at full scale
 SILENT_RMS = 1e-4  # -80 dB below full scale
@@ -29,7 +29,7 @@ def file_faults(split: str, line: Line, source: Source, headers: dict[Path, Audi
     if line.kind != source.kind:
         message = f"the line is {line.kind}, the frontend takes {source.kind}; choose another frontend"
         return [fault(split, line, "wrong kind", "error", message)]
-    missing = [path for path in line.files if not path.exists()]
+    missing = [path for path in line.files if not file_exists(path)]
     if missing:
         return [fault(split, line, "missing file", "error", f"{missing[0]} not found")]
     if line.kind == "audio":
@@ -58,7 +58,7 @@ def _audio_faults(split: str, line: Line, headers: dict[Path, AudioInfo | str]) 
                 headers[path] = str(error)
         info = headers[path]
         if isinstance(info, str):
-            kind = "unreadable file" if path.exists() else "missing file"
+            kind = "unreadable file" if file_exists(path) else "missing file"
             return [fault(split, line, kind, "error", info)]
         durations.append(info.duration)
         rate = info.sample_rate

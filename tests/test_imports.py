@@ -51,6 +51,7 @@ LEVELS = {
     "alignment": 6,
     "inspection": 6,
     "finetune": 6,
+    "fit": 6,
     "training": 6,
     "verbs": 7,
     "serve": 7,

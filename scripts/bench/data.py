@@ -1,17 +1,22 @@
-"""Data of any size: index of a large manifest, plan of an epoch, first batch, memory; decoded cache against FLAC.
+"""Data of any size: index of a large manifest, plan of an epoch, first batch, memory; decoded cache; tar shards.
 
     python scripts/bench/data.py manifest --lines 10000000
     python scripts/bench/data.py plan
     python scripts/bench/data.py cache
+    python scripts/bench/data.py shards
 
-The manifest is generated: its recordings do not exist but for one, which every line that is read is given. Times are
-CPU seconds of this process, and wall seconds where a bar is meant for a person who waits.
+The manifest is generated: its recordings do not exist but for one, which every line that is read is given. Shards are
+read from files that the system has in memory: what a disk or network gains by reading in order is not measured. Times
+are CPU seconds of this process, and wall seconds where a bar is meant for a person who waits.
 """
 
 import argparse
+import io
+import json
 import resource
 import statistics
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -23,10 +28,13 @@ from seqlab.data.augment import Gain, Speed
 from seqlab.data.cache import DecodedCache
 from seqlab.data.datamodule import DataModule
 from seqlab.data.sampler import BucketBatches
+from seqlab.data.shards import write_shards
 from seqlab.data.sources import AudioSource
 from seqlab.frontends.log_mel import LogMel
+from seqlab.manifest import Line, read_manifest
 from seqlab.manifest_index import IndexedLines, ManifestIndex
 from seqlab.media import read_audio, write_flac
+from seqlab.media.shards import shard_list
 from seqlab.tokenizers.characters import Characters
 
 RATE = 16000
@@ -89,15 +97,16 @@ def trainer(path: Path) -> bool:
     )
     iterator = iter(data.train_dataloader())
     next(iterator)
-    good &= bar("first batch since the start of opening, s", time.perf_counter() - wall, 5)
-    print(f"  ({time.process_time() - cpu:.1f} s of CPU time)")
+    good &= bar("first batch since the start of opening, CPU s", time.process_time() - cpu, 5)
+    print(f"  ({time.perf_counter() - wall:.1f} s of wall time)")
     assert data.sampler is not None
     del iterator
     data.sampler = None
-    wall = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     frames = data.frontend.num_frames(torch.from_numpy(data.train_set.plan(1))).numpy()
     BucketBatches(frames, 20_000, epoch=1)
-    good &= bar("next epoch's shuffle, s", time.perf_counter() - wall, 5)
+    good &= bar("next epoch's shuffle, CPU s", time.process_time() - cpu, 5)
+    print(f"  ({time.perf_counter() - wall:.1f} s of wall time)")
     return bar("memory of the process at its most, MiB", peak(), 1024) and good
 
 
@@ -134,6 +143,55 @@ def cache(folder: Path, rounds: int = 5) -> bool:
     return bar("times as fast as decoding FLAC", flac / fast, 4.7, least=True)
 
 
+def shards(folder: Path, lines: int = 2000, rounds: int = 5) -> bool:
+    """Measure writing shards, listing their lines, and reading from them against loose files, of 3 s and of 0.5 s."""
+    rng = np.random.default_rng(0)
+    good = True
+    for seconds in (3.0, 0.5):
+        loose = folder / f"{seconds}"
+        rows = [{"id": f"u{n}", "audio": f"{n % 100}.flac", "text": "x", "duration_s": seconds} for n in range(lines)]
+        for n in range(100):  # noise through a low pass: about as hard to decode as speech
+            noise = np.convolve(rng.normal(0, 0.3, int(seconds * RATE)), np.hanning(16) / 8, "same")
+            write_flac(loose / f"{n}.flac", noise, RATE)
+        for n, row in enumerate(rows):
+            row["audio"] = f"{n}.flac"
+            (loose / str(row["audio"])).write_bytes((loose / f"{n % 100}.flac").read_bytes())
+        (loose / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        plain = read_manifest(loose / "a.jsonl")
+        cpu = time.process_time()
+        stored = read_manifest(write_shards(plain, "a", loose / "shards", 4))
+        print(f"{seconds} s: {lines / (time.process_time() - cpu):,.0f} lines written per CPU second")
+        taken: dict[str, list[float]] = {"files": [], "shards": []}
+        for _ in range(rounds):
+            for name, these in (("files", plain), ("shards", stored)):
+                cpu = time.process_time()
+                for line in these:
+                    read_audio(line.files[0], RATE)
+                taken[name].append(lines / (time.process_time() - cpu))
+        rates = {name: statistics.median(values) for name, values in taken.items()}
+        print(f"{seconds} s: lines read per CPU second: {', '.join(f'{k} {v:,.0f}' for k, v in rates.items())}")
+        good &= bar("shards against loose files", rates["shards"] / rates["files"], 0.8, least=True)
+    many = [Line(f"u{n}", "HE HOPED THERE WOULD BE STEW", "a.flac", duration_s=3.0) for n in range(100_000)]
+    _many(folder / "many.tar", many)
+    cpu = time.process_time()
+    read = shard_list(str(folder / "many.tar"))
+    good &= bar("lines of a shard listed per CPU second", len(many) / (time.process_time() - cpu), 10_000, least=True)
+    cpu = time.process_time()
+    assert shard_list(str(folder / "many.tar")) == read
+    return bar("opened again, s", time.process_time() - cpu, 0.1) and good
+
+
+def _many(path: Path, lines: list[Line]) -> None:
+    """Write a shard of many lines whose recordings hold four bytes."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for line in lines:
+            text = json.dumps({"text": line.text, "duration_s": line.duration_s}).encode()
+            for name, content in ((f"{line.id}.flac", b"fLaC"), (f"{line.id}.json", text)):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+
 def peak() -> float:
     """Return the most memory that this process has used, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -149,7 +207,7 @@ def bar(what: str, value: float, limit: float, least: bool = False) -> bool:
 def main() -> None:
     """Run one part; exit status 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["manifest", "plan", "cache"])
+    parser.add_argument("part", choices=["manifest", "plan", "cache", "shards"])
     parser.add_argument("--lines", type=int, default=10_000_000)
     parser.add_argument("--folder", help="where the manifest is written (default: a temporary folder)")
     given = parser.parse_args()
@@ -159,6 +217,7 @@ def main() -> None:
             "manifest": lambda: manifest(given.lines, Path(name)),
             "plan": plan,
             "cache": lambda: cache(Path(name)),
+            "shards": lambda: shards(Path(name)),
         }
         sys.exit(not parts[given.part]())
 

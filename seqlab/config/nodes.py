@@ -36,6 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "lag": ("seqlab.lab.",),
     "loss": ("seqlab.ctc.",),
     "decoder": ("seqlab.ctc.",),
+    "scoring": ("seqlab.scoring.normalization.",),
     "optimizer": ("torch.optim.AdamW", "torch.optim.SGD"),
     "schedule": ("seqlab.schedules.",),
     "data": ("seqlab.data.datamodule.",),

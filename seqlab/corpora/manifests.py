@@ -21,7 +21,7 @@ from seqlab.corpora._common import find_root, manifest_path, some, write_manifes
 from seqlab.corpora._images import stop
 from seqlab.errors import DataError
 from seqlab.manifest import Line, read_manifest
-from seqlab.media import image_size
+from seqlab.media import file_exists, image_size
 
 SPLITS = ("train", "dev", "test")
 _LAYOUT = "It holds train.jsonl, dev.jsonl and test.jsonl (see seqlab.manifest) and the files that they name"
@@ -66,7 +66,7 @@ def _check_files(manifests: dict[str, list[Line]]) -> None:
     for split, lines in manifests.items():
         for line in lines:
             for path in line.files:
-                if not path.is_file():
+                if not file_exists(path):
                     faults.append(f"{line.where}: {path} not found")
                 elif owner.setdefault(path, split) != split:
                     shared.append(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from seqlab.files import replacing
+from seqlab.media import file_stamp
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,7 @@ class DecodedCache:
 
 
 def _stamp(path: str | Path, rate: int | None) -> tuple[int, int, int]:
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns, rate or 0
+    return *file_stamp(path), rate or 0
 
 
 def _size_of(folder: Path) -> int:

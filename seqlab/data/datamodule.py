@@ -17,6 +17,7 @@ from seqlab.data.augment import Augmentation
 from seqlab.data.cache import DecodedCache
 from seqlab.data.dataset import LineDataset, Rejoin, Tokenizer
 from seqlab.data.sampler import PIECE, BucketBatches
+from seqlab.data.shards import shards_of
 from seqlab.data.sources import AudioSource, source_of
 from seqlab.errors import DataError
 from seqlab.manifest import Line
@@ -67,6 +68,8 @@ class DataModule(LightningDataModule):
         cache_mb: memory for decoded recordings and images, per process.
         cache_dir: folder for decoded recordings, which any number of runs may share, or null.
         cache_gb: most that the folder may hold.
+        shuffle_window: with tar shards, about how many lines of consecutive shards are shuffled together, so that
+            reading stays local; 0 shuffles all lines.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class DataModule(LightningDataModule):
         cache_dir: str | None = None,
         cache_gb: float = 20.0,
         sorted_epochs: int = 0,
+        shuffle_window: int = 0,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -93,6 +97,7 @@ class DataModule(LightningDataModule):
             ("cache_mb", cache_mb),
             ("cache_gb", cache_gb),
             ("sorted_epochs", sorted_epochs),
+            ("shuffle_window", shuffle_window),
         ):
             if value < 0:
                 raise ValueError(f"{name} must be 0 or more, got {value}")
@@ -105,6 +110,8 @@ class DataModule(LightningDataModule):
         self.seed, self.batch_frames, self.max_lines = seed, batch_frames, max_lines
         self.length_jitter, self.num_workers = length_jitter, num_workers
         self.sorted_epochs = sorted_epochs
+        self.shuffle_window = shuffle_window
+        self._shards = shards_of(train) if shuffle_window else None
         source = source_of(frontend, cache_mb)
         self.train_set = LineDataset(train, tokenizer, source, seed, augment, rejoin, training=True)
         self.dev_set = LineDataset(dev, tokenizer, source_of(frontend, cache_mb // 4))
@@ -152,6 +159,8 @@ class DataModule(LightningDataModule):
                 world,
                 start,
                 ordered=epoch < self.sorted_epochs,
+                shards=self._shards,
+                window=self.shuffle_window,
             )
 
         if self.fits and not start:

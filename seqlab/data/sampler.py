@@ -88,6 +88,56 @@ def _order_by_length(frames: np.ndarray, jitter: float, rng: np.random.Generator
     return keys.view(np.uint32)[:count]
 
 
+def _windows(
+    frames: np.ndarray,
+    shards: np.ndarray,
+    window: int,
+    jitter: float,
+    budget: tuple[int, int],
+    world: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Plan an epoch that reads shard after shard, a window of lines at a time.
+
+    Within a window lines are in order of length. Batches that the number of ranks leaves over, neighbours somewhere in
+    that order, go to the next window with their lines, so that only the last of an epoch may come short.
+
+    Args:
+        frames: frames of every line, (lines,).
+        shards: shard of every line, (lines,).
+        window: lines of a window, about.
+        jitter: how far a length may be moved, as a share.
+        budget: most frames and most lines per batch.
+        world: number of ranks.
+        rng: gives the order of the shards, then all of each window.
+
+    Returns:
+        Order of the lines (lines,), borders of batches in it (batches + 1,), and groups of neighbouring batches, one
+        for each rank, in the order in which they come.
+    """
+    ranks = rng.permutation(int(shards.max()) + 1)
+    sequence = np.argsort(ranks[shards], kind="stable").astype(np.uint32)
+    parts = np.array_split(sequence, max(1, round(len(sequence) / window)))
+    carried = sequence[:0]
+    order, sizes, groups = [], [], []
+    done = 0
+    for number, part in enumerate(parts):
+        lines = np.concatenate([carried, part])
+        lines = lines[_order_by_length(frames[lines], jitter, rng)]
+        borders = batch_borders(lines, frames, *budget)
+        count = len(borders) - 1
+        extra = count % world if number < len(parts) - 1 else 0
+        first = int(rng.integers(count - extra + 1))
+        leave = slice(int(borders[first]), int(borders[first + extra]))
+        carried = lines[leave]
+        order.append(np.delete(lines, leave))
+        sizes.append(np.delete(np.diff(borders), slice(first, first + extra)))
+        groups.append(done + rng.permutation(-(-(count - extra) // world)))
+        done += len(groups[-1])
+    borders = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    return np.concatenate(order), borders, np.concatenate(groups)
+
+
 class BucketBatches:
     """Batches of one epoch.
 
@@ -95,6 +145,9 @@ class BucketBatches:
     then the batches are shuffled. The order depends on seed and epoch alone. With several ranks, neighbouring batches
     (of like length) go to different ranks at the same time, and every rank gets the same number of batches: the last
     ones are repeated where the division is not even.
+
+    With shards and a window, the shards come in an order by chance, and a window of lines of consecutive shards at a
+    time is sorted, cut and shuffled so; all ranks are in the same window, and what is read next lies near on the disk.
 
     Args:
         frames: frames of every line, (lines,).
@@ -107,7 +160,9 @@ class BucketBatches:
         world: number of processes.
         start: batches to leave out at the beginning, when an epoch is resumed.
         shuffle: False keeps the order by length, for validation.
-        ordered: batches come from short to long.
+        ordered: batches come from short to long; windows don't count then.
+        shards: shard of every line, (lines,), from 0; with ``window``.
+        window: about how many lines are shuffled together; 0 shuffles all.
     """
 
     def __init__(
@@ -123,21 +178,29 @@ class BucketBatches:
         start: int = 0,
         shuffle: bool = True,
         ordered: bool = False,
+        shards: np.ndarray | None = None,
+        window: int = 0,
     ) -> None:
         if len(frames) == 0:
             raise DataError("there are no lines to make batches of")
         rng = np.random.default_rng([seed, epoch])
         self.order: np.ndarray
-        if shuffle:
+        groups: np.ndarray | None = None
+        if shuffle and window and shards is not None and not ordered:
+            budget = batch_frames, max_lines
+            self.order, self.borders, groups = _windows(frames, shards, window, jitter, budget, world, rng)
+        elif shuffle:
             self.order = _order_by_length(frames, jitter, rng)
         else:
             if len(frames) < world:
                 raise DataError(f"{len(frames)} validation lines cannot be shared out over {world} processes")
             self.order = np.argsort(frames, kind="stable")[rank::world].astype(np.uint32)
-        self.borders = batch_borders(self.order, frames, batch_frames, max_lines)
+        if groups is None:
+            self.borders = batch_borders(self.order, frames, batch_frames, max_lines)
         count = len(self.borders) - 1
         if shuffle:
-            groups = np.arange(-(-count // world)) if ordered else rng.permutation(-(-count // world))
+            if groups is None:
+                groups = np.arange(-(-count // world)) if ordered else rng.permutation(-(-count // world))
             self.chosen = np.minimum(groups * world + rank, count - 1)
         else:
             self.chosen = np.arange(count)

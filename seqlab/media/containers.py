@@ -6,15 +6,15 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 import numpy as np
 import soundfile
 
 from seqlab.errors import DataError
-from seqlab.media._files import check_file
+from seqlab.media._files import file_stamp, member_of, open_file
 
 MAX_CHANNELS = 64
 MIN_RATE, MAX_RATE = 100, 1_000_000  # Hz
@@ -35,19 +35,31 @@ class _ForwardFile(soundfile.SoundFile):
         return False
 
 
+class _CalmFile:
+    """A file as libsndfile calls back for it, where nothing may raise: a seek to nowhere leaves it where it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._seek, self.tell, self.read = file.seek, file.tell, file.read
+        self.readinto = getattr(file, "readinto")  # noqa: B009
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> None:
+        with suppress(OSError, ValueError):
+            self._seek(offset, whence)
+
+
 @contextmanager
 def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     """Open an audio file and check what its header says."""
-    check_file(path, "audio")
-    try:
-        with open(path, "rb") as raw:
+    with ExitStack() as stack:
+        raw = stack.enter_context(open_file(path, "audio"))
+        try:
             head = raw.read(4096)
             _check_container(raw, head, path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    with ExitStack() as stack:
+            raw.seek(0)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error}") from None
         try:
-            file = _ForwardFile(os.fspath(path))
+            file = _ForwardFile(_CalmFile(raw) if member_of(path) else os.fspath(path))
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:  # TypeError: headerless .raw
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqlab-")))
             file = _ForwardFile(_convert(path, folder, head, _reason(error)))
@@ -68,7 +80,7 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
 
 def _check_container(raw: IO[bytes], head: bytes, path: str | os.PathLike[str]) -> None:
     """Name what libsndfile would take without a word: empty and text files, and cut WAV and OGG."""
-    size = os.fstat(raw.fileno()).st_size
+    size = raw.seek(0, os.SEEK_END)
     if not size:
         raise DataError(f"{path} is empty (0 bytes); copy or record it again, or drop the line")
     if head.startswith(b"version https://git-lfs"):
@@ -138,7 +150,7 @@ def _missing_sphere_bytes(head: bytes, size: int, path: str | os.PathLike[str]) 
 
 def plausible_samples(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> int:
     """Samples to reserve memory for: what the header says, as far as the size of the file allows it."""
-    return min(int(file.frames), 16 * os.path.getsize(path) + BLOCK, int(MAX_DURATION) * MAX_RATE)
+    return min(int(file.frames), 16 * file_stamp(path)[0] + BLOCK, int(MAX_DURATION) * MAX_RATE)
 
 
 def mono_blocks(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
@@ -201,8 +213,13 @@ def _convert(path: str | os.PathLike[str], folder: Path, head: bytes, reason: st
             f"{_READS}. For other formats install the program ffmpeg, or convert the file to WAV"
         )
     target = folder / "audio.wav"
-    command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file", "-format_whitelist"]
-    command += [_FFMPEG_DEMUXERS, "-i", f"file:{os.path.abspath(path)}", "-map", "0:a:0", "-vn"]
+    source, protocols = f"file:{os.path.abspath(path)}", "file"
+    if member := member_of(path):
+        end = member.offset + member.size
+        source = f"subfile,,start,{member.offset},end,{end},,:file:{os.path.abspath(member.tar)}"
+        protocols = "file,subfile"
+    command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", protocols, "-format_whitelist"]
+    command += [_FFMPEG_DEMUXERS, "-i", source, "-map", "0:a:0", "-vn"]
     command += ["-t", str(int(MAX_DURATION) + 1), "-rf64", "auto", "-c:a", "pcm_s16le", "-y", str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=3600, check=False)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from seqlab.errors import DataError
 from seqlab.files import replacing
-from seqlab.media._files import check_file
+from seqlab.media._files import open_file
 
 MAX_PIXELS = 178_956_970  # a few kB can claim, and truly decode to, billions; where Pillow stops by itself, too
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
@@ -96,12 +96,7 @@ def write_image(path: str | os.PathLike[str], array: np.ndarray) -> None:
 @contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open an image of a format that is read, and check the size in its header."""
-    check_file(path, "image")
-    try:
-        file = open(path, "rb")  # noqa: SIM115
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    with file:
+    with open_file(path, "image") as file:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of large images and odd tags; what matters is checked here

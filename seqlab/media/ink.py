@@ -22,7 +22,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from seqlab.errors import DataError
-from seqlab.media._files import check_file
+from seqlab.media._files import open_file
 
 MAX_BYTES = 64 * 2**20  # of one ink file; the whole of UNIPEN pendigits has 6 MB
 MAX_POINTS = 1_000_000  # of one line of ink: hours of writing
@@ -129,11 +129,12 @@ def read_unipen(path: str | os.PathLike[str]) -> list[tuple[str, str, np.ndarray
 
 
 def _read_bytes(path: Path) -> bytes:
-    check_file(path, "ink")
     try:
-        with path.open("rb") as file:
+        with open_file(path, "ink") as file:
             raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
+    except (DataError, FileNotFoundError):
+        raise
+    except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     if not raw:
         raise DataError(f"{path} is empty (0 bytes); copy it again, or drop the line")

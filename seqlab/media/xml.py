@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from seqlab.errors import DataError
-from seqlab.media._files import check_file
+from seqlab.media._files import open_file
 
 MAX_BYTES = 64 * 2**20
 MAX_ELEMENTS = 3_000_000  # some 64 MB of the shortest elements would fill gigabytes of memory
@@ -92,8 +92,7 @@ class XMLReader:
     def content(self) -> bytes:
         """Return the content of the file."""
         path = self.path
-        check_file(path, self.kind.removesuffix(" file"))
-        with path.open("rb") as file:
+        with open_file(path, self.kind.removesuffix(" file")) as file:
             data = file.read(MAX_BYTES + 1)  # the size on disk may change, or be none
         if len(data) > MAX_BYTES:
             raise DataError(f"{path} is larger than the {MAX_BYTES >> 20} MB that are read of an XML file; split it")

@@ -2,7 +2,8 @@
 
     a-1 1 0.210 0.270 one 0.950
 
-Times are seconds. White space in an id becomes "_"; a confidence that is unknown is left out.
+Times are seconds. White space in an id becomes "_"; a confidence that is unknown is left out. Characters that sclite
+takes for syntax are written as :mod:`seqlab.outputs.trn` says.
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from seqlab.errors import DataError
 from seqlab.files import write_lines
 from seqlab.outputs.transcript import Transcript
+from seqlab.outputs.trn import legible
 
 
 def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
@@ -25,7 +27,8 @@ def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
         name = "_".join((transcript.id or transcript.source or "").split()) or "unknown"
         for word in transcript.words:
             confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
-            yield f"{name} 1 {word.start:.3f} {word.end - word.start:.3f} {word.text}{confidence}"
+            length = round(word.end, 3) - round(word.start, 3)
+            yield f"{legible(name)} 1 {word.start:.3f} {length:.3f} {legible(word.text)}{confidence}"
 
 
 def write(path: str | os.PathLike[str], transcripts: Iterable[Transcript]) -> int:

@@ -58,7 +58,12 @@ def to_lines(texts: Iterable[str], ids: Iterable[str]) -> Iterator[str]:
         ids: as :func:`trn_ids` makes them, one per text.
     """
     for text, line_id in zip(texts, ids, strict=True):
-        yield f"{' '.join(text.split())} ({line_id})".translate(_FULL_WIDTH)
+        yield legible(f"{' '.join(text.split())} ({line_id})")
+
+
+def legible(text: str) -> str:
+    """Write the characters that sclite takes for syntax in their full-width form."""
+    return text.translate(_FULL_WIDTH)
 
 
 def write(path: str | os.PathLike[str], texts: Iterable[str], ids: Iterable[str]) -> int:

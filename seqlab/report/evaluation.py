@@ -9,6 +9,26 @@ from seqlab.scoring import Reliability, Score, matches, reliability, score_lines
 
 Kind = Literal["audio", "image", "strokes", "features"]
 
+MEASURES = {  # name -> what it is, and its unit
+    "level_db": ("Level of the recording", "dBFS"),
+    "range_db": ("Loud above quiet frames", "dB"),
+    "height_px": ("Height of the image", "px"),
+    "contrast": ("Contrast of ink and paper", "of 1"),
+}
+
+
+@dataclass(slots=True)
+class Exhibit:
+    """How the model read one line, shown beside its text.
+
+    Attributes:
+        symbols: (text, start, end) of what was decoded, as shares of the recording's length or the picture's width.
+        posteriors: what :func:`seqlab.report.exhibits.pack` returns, or None.
+    """
+
+    symbols: list[tuple[str, float, float]]
+    posteriors: dict[str, Any] | None = None
+
 
 @dataclass(slots=True)
 class EvaluatedLine:
@@ -21,6 +41,9 @@ class EvaluatedLine:
         hypothesis: what was recognised.
         duration_s: seconds of audio, or None if unknown or not audio.
         word_confidences: of each word of the hypothesis, in [0, 1], or None if unknown.
+        word_places: [start, end] in seconds of each word of the hypothesis, or None if unknown or not audio.
+        measures: what was measured of the signal, by the names in :data:`MEASURES`.
+        groups: what else is known of the line and may divide lines, such as {"subset": "other"}.
     """
 
     id: str
@@ -29,6 +52,9 @@ class EvaluatedLine:
     hypothesis: str
     duration_s: float | None = None
     word_confidences: list[float] | None = None
+    word_places: list[list[float]] | None = None
+    measures: dict[str, float] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
 
     @property
     def words_correct(self) -> list[bool]:
@@ -52,8 +78,9 @@ class Evaluation:
         metrics_csv: metrics.csv of the training run, or None.
         rules: rules of normalisation and scoring beyond those of :mod:`seqlab.scoring`.
         kind: what the lines were recognised from; a report of images or strokes speaks of writers, not of speakers.
-        pictures: data URIs of images (:mod:`seqlab.report.pictures`) by line id. The page shows those of the lines
-            that :func:`seqlab.report.worst_lines` gives, so no others need to be there.
+        media: pictures or recordings by line id: data URIs (:mod:`seqlab.report.exhibits`) of the lines that
+            :func:`seqlab.report.worst_lines` gives, and relative links ("./..." or "../...") to files of others.
+        exhibits: how the model read the worst lines, by line id.
     """
 
     name: str
@@ -66,7 +93,8 @@ class Evaluation:
     metrics_csv: Path | None = None
     rules: list[str] = field(default_factory=list)
     kind: Kind = "audio"
-    pictures: dict[str, str] = field(default_factory=dict)
+    media: dict[str, str] = field(default_factory=dict)
+    exhibits: dict[str, Exhibit] = field(default_factory=dict)
 
     @property
     def person(self) -> str:

@@ -59,8 +59,7 @@ def ink_uri(ink: npt.NDArray[np.floating]) -> str:
     if len(points):
         points = points - points.min(axis=0)
     extent = points.max(axis=0) if len(points) else np.zeros(2)
-    room = (MOST_WIDTH - 2 * _MARGIN, HEIGHT - 2 * _MARGIN)
-    scale = min((size / span for size, span in zip(room, extent, strict=True) if span > 0), default=1.0)
+    scale = _scale(extent)
     pixels = np.rint(points * scale * _UNITS).astype(np.int64)
     ends = np.flatnonzero(ink[:-1, 3] > 0.5) + 1  # the last point ends its stroke, whatever it says
     strokes = np.split(pixels, ends) if len(pixels) else []
@@ -73,6 +72,26 @@ def ink_uri(ink: npt.NDArray[np.floating]) -> str:
         f"d='{''.join(_path(stroke) for stroke in strokes)}'/></svg>"
     )
     return "data:image/svg+xml," + quote(svg, safe=" =:/'-.,")
+
+
+def ink_share(ink: npt.NDArray[np.floating], start: float, end: float) -> tuple[float, float]:
+    """Return how far, as shares of the picture's width, the points from start to end of some ink reach to the sides."""
+    if not len(ink):
+        return 0.0, 0.0
+    points = np.asarray(ink[:, :2], dtype=np.float64)
+    points = points - points.min(axis=0)
+    first = min(int(start), len(points) - 1)
+    part = points[first : max(int(np.ceil(end)), first + 1), 0]
+    extent = points.max(axis=0)
+    scale = _scale(extent)
+    low, high = (np.array([part.min(), part.max()]) * scale + _MARGIN) / (np.ceil(extent[0] * scale) + 2 * _MARGIN)
+    return float(low), float(high)
+
+
+def _scale(extent: npt.NDArray[np.float64]) -> float:
+    """Return pixels per unit of an ink of this extent (x, y)."""
+    room = (MOST_WIDTH - 2 * _MARGIN, HEIGHT - 2 * _MARGIN)
+    return min((size / span for size, span in zip(room, extent.tolist(), strict=True) if span > 0), default=1.0)
 
 
 def _path(stroke: npt.NDArray[np.int64]) -> str:

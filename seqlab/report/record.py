@@ -33,12 +33,18 @@
       id, speaker, reference, hypothesis       texts; speaker (or writer) may be null
       duration_s                               seconds or null
       word_confidences, words_correct          lists, one entry per word of the hypothesis, or null
+      word_places                              list of [start, end] in seconds per word of the hypothesis, or null
+      measures                                 object of numbers: level_db (root mean square of the recording, dB below
+                                               full scale) and range_db (95th above 10th percentile of frames' levels);
+                                               of images height_px and contrast (share of full scale)
+      groups                                   object of texts: what else the manifest says of the line
       wer, cer                                 rates of this line
       words, words_punctuation, characters,    objects: hits, substitutions, deletions, insertions
         characters_no_spaces
 
 Of these keys, kind, speakers, wer_punctuation, words_punctuation and interval_by_speaker were added later: a file
-without them is an older one, of audio. Added after these: peakiness, calibration, word_confidences, words_correct.
+without them is an older one, of audio. Added after these: peakiness, calibration, word_confidences, words_correct; and
+after these: word_places, measures, groups. report.schema.json, beside this module, says the same as JSON Schema.
 
 Rates are fractions, 0.05 for 5 %. Never add up rates of lines; add up counts.
 """

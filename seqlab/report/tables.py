@@ -1,14 +1,15 @@
-"""What the page lists: frequent errors, rates by speaker, the worst lines."""
+"""What the page lists: frequent errors, the tokens they befall, the worst lines."""
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seqlab.report.evaluation import EvaluatedLine
-from seqlab.scoring import Aligned, Counts, LineScore, Operation, Score, add, align, edits
+from seqlab.scoring import Aligned, LineScore, Operation, Score, align, edits
 
 _WORDS_PER_LINE = 1.5  # below this, lines are aligned by characters: single words, or a script without spaces
+RUN = 12  # characters recognised rightly that are shown as one
 _TOP_ERRORS: dict[Operation, int] = {"sub": 15, "del": 7, "ins": 7}
 
 
@@ -23,19 +24,28 @@ class Confusion:
 
 
 @dataclass(slots=True)
-class SpeakerRates:
-    """Sums over the lines of one speaker."""
+class TokenErrors:
+    """How often one word or sign went wrong.
 
-    speaker: str
-    lines: int
-    words: Counts
-    characters: Counts
+    Attributes:
+        token: the word or sign.
+        errors: of a missed one, how often it was not recognised where it stands; of one made up, how often it was
+            recognised where it does not stand.
+        count: how often it stands in the references, or was recognised.
+        instead: the commonest token in its place, None for nothing.
+    """
+
+    token: str
+    errors: int
+    count: int
+    instead: str | None
 
 
 @dataclass(slots=True)
 class WorstLine:
-    """A line, its score and its alignment."""
+    """A line, its place among the lines, its score and its alignment; hits of characters come in runs."""
 
+    number: int
     row: EvaluatedLine
     score: LineScore
     aligned: list[Aligned]
@@ -56,17 +66,22 @@ def confusions(pairs: Iterable[tuple[list[str] | str, list[str] | str]]) -> list
     ]
 
 
-def by_speaker(rows: Iterable[EvaluatedLine], score: Score) -> list[SpeakerRates]:
-    """Sum counts per speaker, highest word error rate first; lines without a speaker are left out."""
-    lines: dict[str, list[LineScore]] = {}
-    for row, line in zip(rows, score.per_line, strict=True):
-        if row.speaker:
-            lines.setdefault(row.speaker, []).append(line)
-    rates = [
-        SpeakerRates(speaker, len(own), add(line.words for line in own), add(line.characters for line in own))
-        for speaker, own in lines.items()
+def token_errors(
+    pairs: Sequence[tuple[list[str] | str, list[str] | str]], side: int, top: int = 12
+) -> list[TokenErrors]:
+    """Rank the tokens that are missed most (side 0) or made up most (side 1): replaced ones count on both sides."""
+    counts = Counter(token for pair in pairs for token in pair[side])
+    wrong: dict[str, Counter[str | None]] = {}
+    for pair in pairs:
+        for edit in edits(*pair):
+            token = edit[1 + side]
+            if token is not None:
+                wrong.setdefault(token, Counter())[edit[2 - side]] += 1
+    rows = [
+        TokenErrors(token, others.total(), counts[token], min(others, key=lambda o: (-others[o], o or "")))
+        for token, others in wrong.items()
     ]
-    return sorted(rates, key=lambda rate: (-rate.words.rate, -rate.characters.rate, rate.speaker))
+    return sorted(rows, key=lambda row: (-row.errors, row.count, row.token))[:top]
 
 
 def aligned_by_words(score: Score) -> bool:
@@ -74,21 +89,35 @@ def aligned_by_words(score: Score) -> bool:
     return score.words >= _WORDS_PER_LINE * score.lines
 
 
+def line_tokens(row: EvaluatedLine, by_words: bool) -> tuple[list[str] | str, list[str] | str]:
+    """Return what is aligned of a line: the words of reference and hypothesis, or their characters."""
+    if by_words:
+        return row.reference.split(), row.hypothesis.split()
+    return row.reference.strip(), row.hypothesis.strip()
+
+
 def worst_lines(rows: Iterable[EvaluatedLine], score: Score, top: int = 50) -> list[WorstLine]:
     """Return the lines with errors, highest character error rate first, then most errors."""
-    wrong = [pair for pair in zip(rows, score.per_line, strict=True) if pair[1].characters.errors]
-    wrong.sort(key=lambda pair: (-pair[1].characters.rate, -pair[1].characters.errors))
+    wrong = [entry for entry in enumerate(zip(rows, score.per_line, strict=True)) if entry[1][1].characters.errors]
+    wrong.sort(key=lambda entry: (-entry[1][1].characters.rate, -entry[1][1].characters.errors))
     by_words = aligned_by_words(score)
-    return [
-        WorstLine(
-            row,
-            line,
-            align(row.reference.split(), row.hypothesis.split())
-            if by_words
-            else align(row.reference.strip(), row.hypothesis.strip()),
-        )
-        for row, line in wrong[:top]
-    ]
+    worst = []
+    for number, (row, line) in wrong[:top]:
+        aligned = align(*line_tokens(row, by_words))
+        worst.append(WorstLine(number, row, line, aligned if by_words else _in_runs(aligned)))
+    return worst
+
+
+def _in_runs(aligned: list[Aligned]) -> list[Aligned]:
+    """Join neighbouring hits into runs of at most RUN characters."""
+    runs: list[Aligned] = []
+    for operation, said, heard in aligned:
+        last = runs[-1][1] if runs and runs[-1][0] == operation == "hit" else None
+        if last is not None and said is not None and len(last) < RUN:
+            runs[-1] = ("hit", last + said, last + said)
+        else:
+            runs.append((operation, said, heard))
+    return runs
 
 
 def visible(token: str) -> str:

@@ -1,7 +1,8 @@
 """Error rates: edit counts per line, their sums, the rates of the sums and intervals around them.
 
 The rules, all of them jiwer's with its default transforms (a test compares the counts on random pairs):
-    - Nothing is normalised here: case, punctuation and Unicode form count as they stand.
+    - Nothing is normalised here: case, punctuation and Unicode form count as they stand. What an evaluation changes
+      before it scores, it does by the named rules of :mod:`seqlab.scoring.normalization`, and says so.
     - Words are what stands between white space. jiwer splits at the plain space only, so the two differ where a text
       holds a lone tab, line break or no-break space between words.
     - Words with punctuation isolated: each punctuation character and symbol (Unicode categories P and S) is made a word
@@ -26,11 +27,13 @@ from seqlab.scoring.counts import (
     add,
     align,
     char_counts,
+    count,
     edits,
+    find_errors,
     isolate_punctuation,
     word_counts,
 )
-from seqlab.scoring.lines import MEASURES, RULES, LineScore, Score, score_lines
+from seqlab.scoring.lines import MEASURES, RULES, LineScore, Score, score_lines, score_stream
 
 __all__ = [
     "MEASURES",
@@ -47,12 +50,15 @@ __all__ = [
     "align",
     "bootstrap_interval",
     "char_counts",
+    "count",
     "edits",
+    "find_errors",
     "isolate_punctuation",
     "matches",
     "paired_bootstrap",
     "reliability",
     "score_lines",
+    "score_stream",
     "speaker_sums",
     "word_counts",
 ]

@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from rapidfuzz.distance import Editop, Editops, Levenshtein
@@ -11,6 +10,7 @@ from rapidfuzz.distance import Editop, Editops, Levenshtein
 Operation = Literal["hit", "sub", "del", "ins"]
 Aligned = tuple[Operation, str | None, str | None]
 
+_REMEMBERED = 4096
 _OPERATIONS: dict[str, Operation] = {"replace": "sub", "delete": "del", "insert": "ins"}
 
 
@@ -52,8 +52,10 @@ def add(counts: Iterable[Counts]) -> Counts:
     return sum(counts, Counts())
 
 
-def _editops(reference: Sequence[str], hypothesis: Sequence[str]) -> Editops:
-    """Return the errors in order, each with its tag and its positions in reference and hypothesis."""
+def find_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> Editops:
+    """Align two lists of tokens, or two strings: the errors in order, with their tags and positions in both."""
+    if reference == hypothesis:
+        return Editops([], len(reference), len(hypothesis))
     if not (isinstance(reference, str) and isinstance(hypothesis, str)):
         # rapidfuzz compares hashes; numbers make the comparison exact
         numbers: dict[str, int] = {}
@@ -64,25 +66,49 @@ def _editops(reference: Sequence[str], hypothesis: Sequence[str]) -> Editops:
     return Levenshtein.editops(reference, hypothesis)
 
 
-def _count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
-    tags = [error.tag for error in _editops(reference, hypothesis)]
-    insertions, deletions = tags.count("insert"), tags.count("delete")
-    substitutions = len(tags) - insertions - deletions
-    return Counts(len(reference) - substitutions - deletions, substitutions, deletions, insertions)
+def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
+    """Count the errors between two lists of tokens, or two strings character by character."""
+    return counted(find_errors(reference, hypothesis), len(reference))
+
+
+def counted(errors: Editops, length: int) -> Counts:
+    """Count the errors of an alignment with a reference of so many tokens."""
+    substitutions = deletions = 0
+    grown = errors.dest_len - errors.src_len
+    if len(errors) == abs(grown):  # nothing but insertions or nothing but deletions
+        deletions = max(-grown, 0)
+    else:
+        tags = [error.tag for error in errors]
+        substitutions, deletions = tags.count("replace"), tags.count("delete")
+    return Counts(length - substitutions - deletions, substitutions, deletions, len(errors) - substitutions - deletions)
 
 
 def word_counts(reference: str, hypothesis: str) -> Counts:
     """Count word errors; words are what stands between white space."""
-    return _count(reference.split(), hypothesis.split())
+    return count(reference.split(), hypothesis.split())
+
+
+class _Isolated(dict[int, str]):
+    """What each code point becomes, found out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        isolated = f" {sign} " if is_punctuation(sign) else sign
+        if len(self) < _REMEMBERED:
+            self[code] = isolated
+        return isolated
+
+
+_ISOLATED = _Isolated()
 
 
 def isolate_punctuation(text: str) -> str:
     """Put a space on either side of each punctuation character and symbol: Unicode categories P and S."""
-    return "".join(f" {sign} " if _is_punctuation(sign) else sign for sign in text)
+    return text.translate(_ISOLATED)
 
 
-@lru_cache(maxsize=4096)
-def _is_punctuation(sign: str) -> bool:
+def is_punctuation(sign: str) -> bool:
+    """Tell whether a character is punctuation or a symbol: Unicode categories P and S."""
     return unicodedata.category(sign)[0] in "PS"
 
 
@@ -95,18 +121,28 @@ def char_counts(reference: str, hypothesis: str, spaces: bool = True) -> Counts:
         spaces: whether white space inside the line counts; at its ends it never does.
     """
     if not spaces:
-        return _count("".join(reference.split()), "".join(hypothesis.split()))
-    return _count(reference.strip(), hypothesis.strip())
+        return count("".join(reference.split()), "".join(hypothesis.split()))
+    return count(reference.strip(), hypothesis.strip())
 
 
-def edits(reference_tokens: Sequence[str], hypothesis_tokens: Sequence[str]) -> list[Aligned]:
+def edits(
+    reference_tokens: Sequence[str], hypothesis_tokens: Sequence[str], errors: Editops | None = None
+) -> list[Aligned]:
     """Return the errors of an alignment in order, without the hits; see :func:`align`."""
-    errors = _editops(reference_tokens, hypothesis_tokens)
-    return [_aligned(error, reference_tokens, hypothesis_tokens) for error in errors]
+    found = find_errors(reference_tokens, hypothesis_tokens) if errors is None else errors
+    return [_aligned(error, reference_tokens, hypothesis_tokens) for error in found]
 
 
-def align(reference_tokens: Sequence[str], hypothesis_tokens: Sequence[str]) -> list[Aligned]:
+def align(
+    reference_tokens: Sequence[str], hypothesis_tokens: Sequence[str], errors: Editops | None = None
+) -> list[Aligned]:
     """Align two lists of words, or two strings character by character, with the fewest errors.
+
+    Args:
+        reference_tokens: what was said or written.
+        hypothesis_tokens: what was recognised.
+        errors: those of the same tokens, if they are known (:func:`find_errors`, ``LineScore.word_errors``): the
+            alignment is not computed again then.
 
     Returns:
         (operation, reference token, hypothesis token) in order; the reference token of an "ins" and the hypothesis
@@ -114,7 +150,7 @@ def align(reference_tokens: Sequence[str], hypothesis_tokens: Sequence[str]) -> 
     """
     aligned: list[Aligned] = []
     position = 0  # in the reference, of the next token not aligned yet
-    for error in _editops(reference_tokens, hypothesis_tokens):
+    for error in find_errors(reference_tokens, hypothesis_tokens) if errors is None else errors:
         aligned.extend(("hit", token, token) for token in reference_tokens[position : error.src_pos])
         aligned.append(_aligned(error, reference_tokens, hypothesis_tokens))
         position = error.src_pos + (error.tag != "insert")

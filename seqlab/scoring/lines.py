@@ -1,14 +1,18 @@
 """The score of a set of lines."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from seqlab.scoring.bootstrap import Interval, bootstrap_interval, speaker_sums
-from seqlab.scoring.counts import Counts, add, char_counts, isolate_punctuation, word_counts
+import numpy as np
+import numpy.typing as npt
+from rapidfuzz.distance import Editops
+
+from seqlab.scoring.bootstrap import MIN_SPEAKERS, Interval, bootstrap_intervals
+from seqlab.scoring.counts import Counts, char_counts, count, counted, find_errors, isolate_punctuation
 
 RULES = (
-    "Nothing is normalised for scoring: case, punctuation and Unicode form count as they stand.",
     "Words are separated by white space; characters are Unicode code points.",
     "With punctuation isolated, every punctuation character and symbol (Unicode categories P and S) is a word of its "
     "own, whether or not white space stands around it.",
@@ -28,13 +32,25 @@ MEASURES = {  # attribute of Score, and of LineScore
 
 @dataclass(frozen=True, slots=True)
 class LineScore:
-    """Counts of one line: of words, with punctuation isolated too, and of characters, without white space too."""
+    """Counts of one line: of words, with punctuation isolated too, and of characters, without white space too.
+
+    Attributes:
+        id: of the line.
+        words: counts of what stands between white space.
+        words_punctuation: the same with punctuation isolated.
+        characters: counts of code points, white space inside the line included.
+        characters_no_spaces: the same without white space.
+        word_errors: the alignment behind ``words``, for :func:`align` and :func:`edits`.
+        character_errors: the alignment behind ``characters``.
+    """
 
     id: str
     words: Counts
     words_punctuation: Counts
     characters: Counts
     characters_no_spaces: Counts
+    word_errors: Editops = field(default_factory=Editops, compare=False, repr=False)
+    character_errors: Editops = field(default_factory=Editops, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +59,7 @@ class Score:
 
     An interval by line draws lines; an interval by speaker draws speakers (or writers) with all their lines, and is
     None if a line's speaker is unknown or there are fewer than MIN_SPEAKERS. Lines of one speaker share what makes
-    them hard, so it is the one that tells what to expect from speakers never met, and commonly the wider one; of few
-    speakers it is still too narrow.
+    them hard, so it is the one that tells what to expect from speakers never met, and commonly the wider one.
 
     Attributes:
         wer: word counts, summed over lines; ``wer.rate`` is the word error rate.
@@ -63,7 +78,7 @@ class Score:
         lines: number of lines.
         speakers: number of known speakers or writers.
         exact: lines without any error, white space included.
-        per_line: counts of each line, in the order given.
+        per_line: counts of each line, in the order given; empty if they were streamed.
     """
 
     wer: Counts
@@ -151,33 +166,108 @@ def score_lines(
         speakers = [None] * len(ids)
     if len(speakers) != len(ids):
         raise ValueError(f"need one speaker (or None) for each line, got {len(speakers)} for {len(ids)} lines")
-    lines = [
-        LineScore(
-            id=line_id,
-            words=word_counts(reference, hypothesis),
-            words_punctuation=word_counts(isolate_punctuation(reference), isolate_punctuation(hypothesis)),
-            characters=char_counts(reference, hypothesis),
-            characters_no_spaces=char_counts(reference, hypothesis, spaces=False),
+    tally = _Tally()
+    per_line = []
+    for line_id, reference, hypothesis, speaker in zip(ids, references, hypotheses, speakers, strict=True):
+        line = score_line(line_id, reference, hypothesis)
+        tally.add(line, speaker)
+        per_line.append(line)
+    return tally.score(resamples, level, seed, per_line)
+
+
+def score_stream(
+    lines: Iterable[tuple[str, str, str | None]], resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Score:
+    """Score any number of lines as they come; the score is that of :func:`score_lines`, without ``per_line``.
+
+    Texts and alignments are let go at once; 32 bytes a line stay, and some 300 while the bootstrap runs.
+
+    Args:
+        lines: (reference, hypothesis, speaker or None) of each line.
+        resamples: draws of the bootstrap; 0 leaves the intervals out.
+        level: probability mass of the intervals, in (0, 1).
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: no lines.
+    """
+    tally = _Tally()
+    for reference, hypothesis, speaker in lines:
+        tally.add(score_line("", reference, hypothesis), speaker)
+    if not tally.lines:
+        raise ValueError("there is no line to score")
+    return tally.score(resamples, level, seed, [])
+
+
+def score_line(line_id: str, reference: str, hypothesis: str) -> LineScore:
+    """Count the errors of one line."""
+    said, heard = reference.split(), hypothesis.split()
+    word_errors = find_errors(said, heard)
+    words = counted(word_errors, len(said))
+    isolated, isolated_heard = isolate_punctuation(reference), isolate_punctuation(hypothesis)
+    if isolated == reference and isolated_heard == hypothesis:
+        words_punctuation = words
+    else:
+        words_punctuation = count(isolated.split(), isolated_heard.split())
+    reference, hypothesis = reference.strip(), hypothesis.strip()
+    character_errors = find_errors(reference, hypothesis)
+    characters = counted(character_errors, len(reference))
+    without_spaces = char_counts("".join(said), "".join(heard))
+    return LineScore(line_id, words, words_punctuation, characters, without_spaces, word_errors, character_errors)
+
+
+class _Tally:
+    """Sums over lines and over speakers, and what the bootstrap needs of each line: errors and reference symbols."""
+
+    def __init__(self) -> None:
+        self.lines = self.exact = 0
+        self.sums = [[0, 0, 0, 0] for _ in MEASURES]
+        self.drawn = array("i")  # of each line its errors and reference symbols, measure after measure
+        self.speakers: dict[str, list[int]] = {}  # the same summed
+        self.all_known = True
+
+    def add(self, line: LineScore, speaker: str | None) -> None:
+        row: list[int] = []
+        for sums, counts in zip(
+            self.sums, (line.words, line.words_punctuation, line.characters, line.characters_no_spaces), strict=True
+        ):
+            hits, substitutions, deletions, insertions = (
+                counts.hits,
+                counts.substitutions,
+                counts.deletions,
+                counts.insertions,
+            )
+            sums[0] += hits
+            sums[1] += substitutions
+            sums[2] += deletions
+            sums[3] += insertions
+            row += (substitutions + deletions + insertions, hits + substitutions + deletions)
+        self.lines += 1
+        self.exact += not line.characters.errors
+        self.drawn.extend(row)
+        if speaker:
+            known = self.speakers.get(speaker)
+            self.speakers[speaker] = [a + b for a, b in zip(known, row, strict=True)] if known else row
+        else:
+            self.all_known = False
+
+    def score(self, resamples: int, level: float, seed: int, per_line: list[LineScore]) -> Score:
+        def intervals(table: npt.NDArray[Any]) -> Sequence[Interval]:
+            return bootstrap_intervals(list(table.T), resamples, level, seed)
+
+        none: Sequence[Interval] = [None] * len(MEASURES)
+        by_line = intervals(np.frombuffer(self.drawn, np.intc).reshape(self.lines, -1)) if resamples else none
+        by_speaker = none
+        if resamples and self.all_known and len(self.speakers) >= MIN_SPEAKERS:
+            by_speaker = intervals(np.array(list(self.speakers.values())))
+        values: dict[str, Any] = {}
+        for name, sums, line, speaker in zip(MEASURES, self.sums, by_line, by_speaker, strict=True):
+            values |= {name: Counts(*sums), f"{name}_interval": line, f"{name}_interval_by_speaker": speaker}
+        return Score(
+            **values,
+            level=level,
+            lines=self.lines,
+            speakers=len(self.speakers),
+            exact=self.exact,
+            per_line=per_line,
         )
-        for line_id, reference, hypothesis in zip(ids, references, hypotheses, strict=True)
-    ]
-
-    def interval(counts: list[Counts] | None) -> Interval:
-        if not resamples or counts is None:
-            return None
-        return bootstrap_interval([c.errors for c in counts], [c.reference for c in counts], resamples, level, seed)
-
-    values: dict[str, Any] = {}
-    for name, attribute in MEASURES.items():
-        counts: list[Counts] = [getattr(line, attribute) for line in lines]
-        values[name] = add(counts)
-        values[f"{name}_interval"] = interval(counts)
-        values[f"{name}_interval_by_speaker"] = interval(speaker_sums(counts, speakers))
-    return Score(
-        **values,
-        level=level,
-        lines=len(lines),
-        speakers=len({speaker for speaker in speakers if speaker}),
-        exact=sum(not line.characters.errors for line in lines),
-        per_line=lines,
-    )

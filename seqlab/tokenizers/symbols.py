@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from seqlab.errors import ConfigError, DataError
+from seqlab.scoring.normalization import mapped
 from seqlab.tokenizers.characters import BLANK, Characters
 
 
@@ -80,10 +81,7 @@ class Symbols:
     def _labels(self, text: str) -> list[str]:
         """Return the symbols of a text as they are learnt."""
         symbols = self._plain.normalize(text).split()
-        return self._folded(symbols) if self.fold_labels else symbols
-
-    def _folded(self, symbols: Iterable[str]) -> list[str]:
-        return [to for symbol in symbols if (to := self.fold.get(symbol, symbol)) is not None]
+        return mapped(symbols, self.fold) if self.fold_labels else symbols
 
     def normalize(self, text: str) -> str:
         """Return the text in the tokenizer's Unicode form and case, white space collapsed."""
@@ -91,7 +89,7 @@ class Symbols:
 
     def scored(self, text: str) -> str:
         """Return a normalised or recognised text as it is scored: folded."""
-        return " ".join(self._folded(text.split()))
+        return " ".join(mapped(text.split(), self.fold))
 
     def unknown(self, text: str) -> list[str]:
         """Return the symbols of a text that have no label."""

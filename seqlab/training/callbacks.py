@@ -210,8 +210,9 @@ class ShowProgress(Callback):
         """Show where training is."""
         now = time.monotonic()
         self._epoch_train_s += now - self._batch_start
-        self._epoch_units += float(batch.lengths.sum()) / self.rate
-        self._epoch_frames += float(self.num_frames(batch.lengths).sum())
+        ranks = trainer.world_size  # all have as much to do as this one: batches of one budget and like length
+        self._epoch_units += ranks * float(batch.lengths.sum()) / self.rate
+        self._epoch_frames += ranks * float(self.num_frames(batch.lengths).sum())
         self._batch_start = now
         if pl_module.device.type == "cpu" or batch_idx % 10 == 0:  # reading a value holds a GPU up
             loss = float(cast(Tensor, pl_module.last_loss))

@@ -1,14 +1,17 @@
 """Training: the settings of a run and the Lightning trainer made of them."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
@@ -26,6 +29,15 @@ logger = logging.getLogger(__name__)
 def is_first_process() -> bool:
     """Tell whether this process speaks and writes for all of a distributed run."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def started_processes() -> int | None:
+    """Return how many processes torchrun or srun has started for this run; None where neither has started this one."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment().world_size()
+    if "SLURM_NTASKS" in os.environ and SLURMEnvironment.job_name() not in ("bash", "interactive"):
+        return int(os.environ["SLURM_NTASKS"])
+    return None
 
 
 def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -138,6 +150,12 @@ class Training:
             raise ValueError(f"average_best must be 0, or 2 or more, got {average_best}")
         if average_best and devices * num_nodes > 1:
             raise ValueError("average_best works in one process; use devices=1 and num_nodes=1, or average_best=0")
+        started = started_processes()
+        if started is not None and started != devices * num_nodes:
+            raise ValueError(
+                f"devices={devices} x num_nodes={num_nodes} does not fit the {started} process(es) that torchrun or "
+                "srun started; devices is the number on each machine"
+            )
         self.average_best = average_best
 
     @property
@@ -184,8 +202,15 @@ class Training:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", module="lightning.*")
+        several = self.devices * self.num_nodes > 1
+        plugins: list[Any] = [WholeCheckpoints()]
+        if several and SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # SaveLast saves, and the exit status asks for it
         trainer = Trainer(
             accelerator=self.accelerator,
+            # buffers that differ are joined by the task; broadcasting them before each batch would also happen in
+            # validation, where ranks may have batches of unequal number
+            strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
             devices=self.devices,
             num_nodes=self.num_nodes,
             precision=self.precision,
@@ -202,7 +227,7 @@ class Training:
             log_every_n_steps=LOG_EVERY,
             logger=list(loggers),
             callbacks=callbacks,
-            plugins=[WholeCheckpoints()],
+            plugins=plugins,
             deterministic="warn" if self.deterministic else False,
             default_root_dir=self.run_dir,
         )
@@ -216,4 +241,5 @@ class Training:
 
     def set_threads(self) -> None:
         """Use the given number of CPU threads."""
+        os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))  # else Lightning would choose for several processes
         torch.set_num_threads(self.threads)

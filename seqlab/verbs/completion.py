@@ -2,7 +2,7 @@
 
 COMPLETION = r"""
 _seqlab() {
-    local verbs="prepare doctor train evaluate transcribe align inspect tune lm compare completion"
+    local verbs="prepare doctor fit train evaluate transcribe align inspect tune lm compare completion"
     local word="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word"))
@@ -39,6 +39,10 @@ _seqlab() {
         tune)
             local tune="--lm --order --neural --neural-mode --dev --metric --beam --threads"
             COMPREPLY=($(compgen -f -W "$tune" -- "$word"))
+            ;;
+        fit)
+            local fit="--minutes --output --dry-run --overwrite --layout --recipe --media --columns --split-by --shares"
+            COMPREPLY=($(compgen -f -W "$fit --seed" -- "$word"))
             ;;
         lm)
             local lm="build convert score --order --unit --prune --closed --case --pieces --output"

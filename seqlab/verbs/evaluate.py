@@ -12,21 +12,29 @@ from rich.console import Console
 from rich.progress import track
 
 from seqlab.batch import pad
-from seqlab.config import Config
+from seqlab.config import Config, build
+from seqlab.ctc.confidence import word_ranges
+from seqlab.ctc.hypothesis import Hypothesis
 from seqlab.ctc.peakiness import Peakiness, peakiness
 from seqlab.data.sampler import cut_batches
 from seqlab.data.sources import check_kind
 from seqlab.decoding import run_folder
 from seqlab.errors import ConfigError, DataError
-from seqlab.manifest import Line, read_manifest
+from seqlab.manifest import Line, check_manifest, read_manifest
 from seqlab.media import read_image
-from seqlab.recognizer import Recognizer, samples_per_second
-from seqlab.report import EvaluatedLine, Evaluation, image_uri, ink_uri, worst_lines, write_report
+from seqlab.recognizer import Recognizer, Signal, samples_per_second
+from seqlab.report import EvaluatedLine, Evaluation, Exhibit, image_uri, ink_uri, sound_uri, worst_lines, write_report
+from seqlab.report.exhibits import MOST_BYTES, image_measures, link, pack, sound_measures
 from seqlab.report.headline import headline
+from seqlab.report.pictures import ink_share
+from seqlab.scoring.normalization import Normalization
+
+MOST_GROUPS = 30  # values of a field of the manifest by which lines are divided
 
 
 def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     """Evaluate a model on one or several manifests; returns the files written for each."""
+    rules: Normalization = build(config["scoring"], "scoring") if config.get("scoring") else Normalization()
     recognizer = Recognizer.load(config["model"], config["device"], config.get("decoder"))
     recognizer.use_threads(config["threads"])
     manifests = config["manifest"] or (recognizer.config.get("corpus") or {}).get("test")
@@ -44,29 +52,69 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     written = []
     for manifest, out in zip(manifests, outs, strict=True):
         lines = read_manifest(manifest)
-        evaluation = decode(recognizer, lines, config["batch_seconds"], console)
+        evaluation = decode(recognizer, lines, config["batch_seconds"], console, rules)
         evaluation.name = f"{recognizer.config.get('name', 'model')} on {Path(manifest).name}"
-        digest = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()
+        digest = hashlib.sha256(check_manifest(manifest).read_bytes()).hexdigest()
         evaluation.data = [{"path": manifest, "sha256": digest, "lines": len(lines)}]
         metrics = run_folder(Path(config["model"])) / "metrics.csv"
         evaluation.metrics_csv = metrics if metrics.exists() else None
         score = evaluation.score()
-        evaluation.pictures = _pictures(recognizer, lines, [w.row.id for w in worst_lines(evaluation.rows, score)])
+        _exhibit(recognizer, lines, evaluation, [w.row.id for w in worst_lines(evaluation.rows, score)], out)
         files = write_report(out, evaluation)
-        text = headline(evaluation, score) + f"\nreport: {files['report.html']}"
+        changed = "".join(f"\n{rule}" for rule in rules.rules if rules.changes)
+        text = headline(evaluation, score) + changed + f"\nreport: {files['report.html']}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
         written.append(files)
     return written
 
 
-def _pictures(recognizer: Recognizer, lines: list[Line], wanted: list[str]) -> dict[str, str]:
-    """Return pictures of lines by id: the image as it came, or the ink drawn; none of sound and arrays."""
+def _exhibit(recognizer: Recognizer, lines: list[Line], evaluation: Evaluation, wanted: list[str], out: Path) -> None:
+    """Put the worst lines' pictures or recordings into the report, and how they were read; link the others' files."""
     by_id = {line.id: line for line in lines}
+    for line in lines:
+        if len(line.files) == 1 and not line.spans and (address := link(line.files[0], out, recognizer.kind)):
+            evaluation.media[line.id] = address
+    room = MOST_BYTES
+    for line_id in wanted:
+        signal = _open(recognizer, by_id[line_id])
+        address = _embedded(recognizer, by_id[line_id])
+        if address and len(address) <= room:
+            room -= len(address)
+            evaluation.media[line_id] = address
+        evaluation.exhibits[line_id] = _read(recognizer, by_id[line_id], signal)
+
+
+def _open(recognizer: Recognizer, line: Line) -> Signal:
+    """Read a line as the model takes it, with the places of its samples."""
+    if recognizer.kind in ("audio", "strokes"):  # joined recordings and ink in the manifest are no files
+        return recognizer.open(recognizer.source.read(line))
+    return recognizer.open(line.files[0])
+
+
+def _embedded(recognizer: Recognizer, line: Line) -> str | None:
+    """Return a line as a data URI: its sound, the image as it came, or the ink drawn; nothing for arrays."""
+    if recognizer.kind == "audio":
+        return sound_uri(recognizer.source.read(line), int(recognizer.model.sample_rate))
     if recognizer.kind == "image":
-        return {i: image_uri(read_image(by_id[i].files[0])) for i in wanted}
+        return image_uri(read_image(line.files[0]))
+    return ink_uri(recognizer.source.read(line)) if recognizer.kind == "strokes" else None
+
+
+def _read(recognizer: Recognizer, line: Line, signal: Signal) -> Exhibit:
+    """Return how the model reads a line: its symbols and their places, and its posteriors."""
+    emission = recognizer.emissions([signal.samples])[0]
+    spans, extent = recognizer.decode([emission])[0].spans, max(signal.extent, 1e-9)
+    places = [recognizer.place("", span.start, span.end, 0, signal) for span in spans]
+    shares = [(place.start / extent, place.end / extent) for place in places]
     if recognizer.kind == "strokes":
-        return {i: ink_uri(recognizer.source.read(by_id[i])) for i in wanted}
-    return {}
+        shares = [ink_share(recognizer.source.read(line), place.start, place.end) for place in places]
+    symbols = recognizer.tokenizer.symbols
+    scale = recognizer.model.frame_shift * recognizer.model.sample_rate * signal.step
+    ends = (signal.offset / extent, (len(emission) * scale + signal.offset) / extent)
+    return Exhibit(
+        [(symbols[s.label], round(a, 4), round(b, 4)) for s, (a, b) in zip(spans, shares, strict=True)],
+        pack(emission.exp().numpy(), symbols, ends) if len(emission) else None,
+    )
 
 
 def read_batches(
@@ -104,8 +152,14 @@ def read_batches(
         raise DataError(_list(faults))
 
 
-def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, console: Console) -> Evaluation:
-    """Recognise the lines of a manifest.
+def decode(
+    recognizer: Recognizer,
+    lines: list[Line],
+    batch_seconds: float,
+    console: Console,
+    rules: Normalization | None = None,
+) -> Evaluation:
+    """Recognise the lines of a manifest; what is scored of either side is normalised by the rules.
 
     Raises:
         DataError: as ``read_batches``.
@@ -113,26 +167,47 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
     flat = torch.zeros(1, len(recognizer.tokenizer.symbols)).log_softmax(1)
     recognizer.decode([flat])  # what a decoder compiles when it is first used is no part of the time
     begun = time.perf_counter()
+    rules = rules or Normalization()
     source, normalize, scored = recognizer.source, recognizer.tokenizer.normalize, recognizer.tokenizer.scored
     texts: list[str] = [""] * len(lines)
     lengths: list[float] = [0.0] * len(lines)
     confidences: list[list[float] | None] = [None] * len(lines)
+    places: list[list[list[float]] | None] = [None] * len(lines)
+    measures: list[dict[str, float]] = [{} for _ in lines]
     peaks = Peakiness()
     for batch, signals in read_batches(recognizer, lines, batch_seconds, console):
         emissions = recognizer.emissions(signals)
         peaks += peakiness(*pad(emissions))
         for i, signal, hypothesis in zip(batch, signals, recognizer.decode(emissions), strict=True):
-            texts[i] = scored(recognizer.tokenizer.decode(hypothesis.labels))
+            plain = recognizer.tokenizer.decode(hypothesis.labels)
+            texts[i] = rules(scored(plain))
             lengths[i] = len(signal) / recognizer.model.sample_rate
             sure = [round(p, 6) for p in recognizer.confidence.words(hypothesis)]
-            if len(sure) == len(texts[i].split()):  # not so where the tokenizer has no space that separates words
-                confidences[i] = sure
+            words = [rules(scored(word)).split() for word in plain.split()]
+            # not so where the tokenizer has no space that separates words, or a rule reaches across words
+            if len(sure) == len(words) and [part for parts in words for part in parts] == texts[i].split():
+                confidences[i] = [p for p, scored_as in zip(sure, words, strict=True) for _ in scored_as]
+                if source.unit == "s":
+                    found = zip(_places(recognizer, hypothesis, signal), words, strict=True)
+                    places[i] = [place for place, scored_as in found for _ in scored_as]
+            if source.kind == "audio":
+                measures[i] = sound_measures(signal, recognizer.model.sample_rate)
+    seconds = time.perf_counter() - begun
+    if source.kind == "image":
+        measures = [image_measures(read_image(line.files[0])) for line in lines]
+    groups = _groups(lines)
     rows = [
         EvaluatedLine(
-            *(line.id, line.speaker, scored(normalize(line.text)), text),
-            *(length if source.unit == "s" else None, words),
+            *(line.id, line.speaker, rules(scored(normalize(line.text))), text),
+            duration_s=length if source.unit == "s" else None,
+            word_confidences=sure_words,
+            word_places=where,
+            measures=measured,
+            groups={name: str(line.extra[name]) for name in groups},
         )
-        for line, text, length, words in zip(lines, texts, lengths, confidences, strict=True)
+        for line, text, length, sure_words, where, measured in zip(
+            lines, texts, lengths, confidences, places, measures, strict=True
+        )
     ]
     tokenizer: dict[str, Any] = recognizer.config["tokenizer"]
     weights = sum(p.numel() for p in recognizer.model.parameters())
@@ -141,7 +216,7 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
         name="",
         kind=source.kind,
         rows=rows,
-        seconds=time.perf_counter() - begun,
+        seconds=seconds,
         model={
             "name": recognizer.config.get("name"),
             "checkpoint": recognizer.name,
@@ -152,9 +227,29 @@ def decode(recognizer: Recognizer, lines: list[Line], batch_seconds: float, cons
         decoder=in_words(recognizer.config["decoder"]),
         rules=[
             f"references are in the tokenizer's form: Unicode {tokenizer['normalization']}, case {tokenizer['case']}, "
-            "white space collapsed; nothing else is changed on either side"
+            "white space collapsed" + ("" if rules.changes else "; nothing else is changed on either side"),
+            *rules.rules,
         ],
     )
+
+
+def _places(recognizer: Recognizer, hypothesis: Hypothesis, samples: np.ndarray) -> list[list[float]]:
+    """Return [start, end] in seconds of each word."""
+    rate, tokenizer, spans = recognizer.model.sample_rate, recognizer.tokenizer, hypothesis.spans
+    signal = Signal(samples, 1 / rate, len(samples) / rate)
+    ranges = word_ranges(spans, tokenizer.space, tokenizer.starts)
+    words = [recognizer.place("", spans[r.start].start, spans[r.stop - 1].end, 0, signal) for r in ranges]
+    return [[word.start, word.end] for word in words]
+
+
+def _groups(lines: list[Line]) -> list[str]:
+    """Name the further fields of the manifest that divide its lines: in all of them, few values, several lines each."""
+    return [
+        name
+        for name in lines[0].extra
+        if all(isinstance(line.extra.get(name), str | int) for line in lines)
+        and 2 <= len({str(line.extra[name]) for line in lines}) <= min(MOST_GROUPS, len(lines) // 5)
+    ]
 
 
 def in_words(decoder: dict[str, Any]) -> str:

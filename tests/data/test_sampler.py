@@ -122,3 +122,58 @@ def test_ranks_share_validation_without_repetition() -> None:
     assert sorted(i for batches in ranks for batch in batches for i in batch) == list(range(11))
     with pytest.raises(DataError, match="cannot be shared"):
         BucketBatches(frames[:2], 100, world=3, shuffle=False)
+
+
+def in_shards(count: int, shards: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, shards, count).astype(np.int32)
+
+
+@pytest.mark.parametrize(("world", "window"), [(1, 100), (2, 400), (3, 250), (8, 60), (2, 10**6)])
+def test_windows_hold_each_line_once_and_equal_counts(world: int, window: int) -> None:
+    frames, shards = lengths(3000), in_shards(3000, 30)
+    ranks = [
+        list(BucketBatches(frames, 20000, seed=3, epoch=4, rank=r, world=world, shards=shards, window=window))
+        for r in range(world)
+    ]
+    assert len({len(batches) for batches in ranks}) == 1
+    every = [tuple(batch) for batches in ranks for batch in batches]
+    assert sorted(line for batch in set(every) for line in batch) == list(range(3000))
+    assert len(every) - len(set(every)) < world  # only the last batch of the epoch may be repeated
+    assert all(frames[list(b)].max() * len(b) <= 20000 or len(b) == 1 for b in every)
+    again = BucketBatches(frames, 20000, seed=3, epoch=4, world=world, shards=shards, window=window, start=5)
+    assert list(again) == ranks[0][5:]
+    other = list(BucketBatches(frames, 20000, seed=3, epoch=5, world=world, shards=shards, window=window))
+    assert other != ranks[0]
+
+
+def test_windows_read_shard_after_shard() -> None:
+    frames, shards = lengths(3000), in_shards(3000, 30)
+    batches = list(BucketBatches(frames, 5000, shards=shards, window=200))
+    places: dict[int, list[int]] = {}
+    for place, line in enumerate(line for batch in batches for line in batch):
+        places.setdefault(int(shards[line]), []).append(place)
+    spans = {shard: max(p) - min(p) for shard, p in places.items()}
+    assert max(spans.values()) < len(frames) / 30 * 1.5 + 2 * 200  # all of a shard within its windows
+    assert sorted(places, key=lambda s: places[s][0]) != sorted(places)
+    lines = [line for batch in batches[:10] for line in batch]
+    assert lines != sorted(lines)
+    assert BucketBatches(frames, 5000, shards=shards, window=1000).padding < 0.05
+
+
+def test_ranks_are_in_the_same_window() -> None:
+    frames, shards = lengths(3000), in_shards(3000, 30)
+    ranks = [BucketBatches(frames, 5000, rank=r, world=4, shards=shards, window=300) for r in range(4)]
+    first = ranks[0]
+    where = {int(line): place for place, line in enumerate(first.order)}
+    for group in zip(*ranks, strict=True):
+        there = [where[line] for batch in group for line in batch]
+        assert len(set(there)) == max(there) - min(there) + 1  # neighbours in the order by length of one window
+
+
+def test_without_a_window_shards_change_nothing() -> None:
+    frames, shards = lengths(500), in_shards(500, 5)
+    plain = list(BucketBatches(frames, 5000, seed=1, epoch=2))
+    assert list(BucketBatches(frames, 5000, seed=1, epoch=2, shards=shards)) == plain
+    assert list(BucketBatches(frames, 5000, seed=1, epoch=2, window=50)) == plain
+    ordered = list(BucketBatches(frames, 5000, seed=1, epoch=2, shards=shards, window=50, ordered=True))
+    assert ordered == list(BucketBatches(frames, 5000, seed=1, epoch=2, ordered=True))

@@ -1,13 +1,20 @@
+import copy
+import html.parser
 import io
 import json
 import random
+import re
 
 import pytest
 from rich.console import Console
 
 from seqlab.errors import DataError, UserError
-from seqlab.report import EvaluatedLine, Evaluation, read_record, write_report
-from seqlab.report.compare import compare, compare_totals
+from seqlab.report import EvaluatedLine, Evaluation, read_record
+from seqlab.report.compare import Contender, compare_rules, compare_totals
+from seqlab.report.compare import compare as compare_contenders
+from seqlab.report.compare_text import comparison_text
+from seqlab.report.differences import MOST_LINES, different_lines, render_differences
+from seqlab.report.record import to_json, to_record
 from seqlab.verbs.compare import compare as compare_verb
 
 A = '" Bella Marie " ( Parlophone ) , a song .'
@@ -17,8 +24,26 @@ C = '" Bella Marie " ( Parlophone ), a song.'
 def write(folder, pairs, **changes):
     """Write the report of (reference, hypothesis) pairs of eight writers and return its record."""
     rows = [EvaluatedLine(f"l{n}", f"w{n % 8}", *pair) for n, pair in enumerate(pairs)]
-    write_report(folder, Evaluation(**({"name": folder.name, "rows": rows, "kind": "image"} | changes)))
+    evaluation = Evaluation(**({"name": folder.name, "rows": rows, "kind": "image"} | changes))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(to_json(to_record(evaluation, evaluation.score())), encoding="utf-8")
     return read_record(folder)
+
+
+def contenders(*models):
+    """One contender for each report or list of reports."""
+    runs = [model if isinstance(model, list) else [model] for model in models]
+    return [Contender(letter, own[0]["name"], own) for letter, own in zip("ABCDEFG", runs, strict=False)]
+
+
+def compare(*models):
+    found = contenders(*models)
+    return comparison_text(found, compare_contenders(found))
+
+
+def verdicts(*models):
+    """The verdicts on WER and CER of each model against the first."""
+    return [tuple(j.verdict for j in c.judgements) for c in compare_contenders(contenders(*models))]
 
 
 def noisy(seed, rate, number=200):
@@ -33,17 +58,17 @@ def scores(lines, characters, words):
     return {"scores": {"lines": lines, "characters": characters, "words": words}, "lines": []}
 
 
-def printed(paths):
+def printed(paths, **options):
     console = Console(file=io.StringIO(), width=40)
-    texts = compare_verb([str(path) for path in paths], console)
-    return texts, console.file.getvalue()
+    found = compare_verb([str(path) for path in paths], console, **options)
+    return found, console.file.getvalue()
 
 
 def test_equal_totals_give_no_warning(tmp_path):
     a, b = write(tmp_path / "a", noisy(0, 0.3)), write(tmp_path / "b", noisy(1, 0.1))
     assert compare_totals(a, b) is None
     assert "WARNING" not in compare(a, b)
-    assert "Reference totals of both: 200 lines, 2,600 characters, 600 words" in compare(a, b)
+    assert "Reference totals of all: 200 lines, 2,600 characters, 600 words" in compare(a, b)
 
 
 @pytest.mark.parametrize(
@@ -73,17 +98,18 @@ def test_spacing_alone_is_told_from_other_transcripts(tmp_path):
 
 def test_warning_comes_first_and_the_table_follows(tmp_path):
     a, c = write(tmp_path / "a", [(A, C)] * 9), write(tmp_path / "c", [(C, C)] * 9)
-    text = compare(a, c, ("runs/a", "runs/c"))
+    text = compare(a, c)
     assert text.startswith("WARNING")
-    assert "A: a (runs/a)\nB: c (runs/c)\n" in text
+    assert "A: a\nB: c\n" in text
     # A against C: ") ," and "song ." are two words replaced and two left out of 11, two spaces left out of 41 signs
     table = {line.split("  ")[0]: line.split() for line in text.splitlines()}
-    assert table["WER"][1:] == ["36.36%", "0.00%", "-36.36"]
-    assert table["WER, punctuation isolated"][-3:] == ["0.00%", "0.00%", "+0.00"]
-    assert table["CER"][1:] == ["4.88%", "0.00%", "-4.88"]
+    assert table["WER"][1:] == ["36.36%", "0.00%"]
+    assert table["WER, punctuation isolated"][-2:] == ["0.00%", "0.00%"]
+    assert table["CER"][1:] == ["4.88%", "0.00%"]
     assert "95% by writer" in text
     assert "No verdict: the references of 9 of these lines differ" in text
-    assert "better" not in text
+    assert verdicts(a, c) == [("cannot tell", "cannot tell")]
+    assert "WER cannot tell: -36.36" in text
 
 
 def test_paired_test_decides_what_intervals_leave_open(tmp_path):
@@ -94,22 +120,83 @@ def test_paired_test_decides_what_intervals_leave_open(tmp_path):
         at = heard.find("x") if n % 5 == 0 else -1
         second.append((said, heard if at < 0 else heard[:at] + said[at] + heard[at + 1 :]))
     a, b = write(tmp_path / "a", first), write(tmp_path / "b", second)
-    better = sum(one != two for one, two in zip(first, second, strict=True))
     assert a["scores"]["cer"]["interval"][0] < b["scores"]["cer"]["rate"]
     text = compare(a, b)
-    assert "CER of the same 200 lines, B - A: -" in text
-    assert "B lower in 100.0% of draws of lines: B is better." in text
-    assert "The same by their 8 writers, B - A: -" in text
-    assert f"B has fewer character errors in {better} lines, more in 0." in text
-    assert "A is better." in compare(b, a)
-    assert "not decided" in compare(a, a)
+    assert verdicts(a, b) == [("better", "better")]
+    assert verdicts(b, a) == [("worse", "worse")]
+    assert re.search(
+        r"WER better: -[\d.]+ \(95% -[\d.]+ to .* by line, .* by writer\); MAPSSWE over \d+ segments", text
+    )
+    assert re.search(r"CER better: -[\d.]+ .*; permutation of lines, p < 0.0001", text)
+    assert "by 8 writers: B better for 8, worse for 0; permutation p 0.0078" in text  # 2 of 2^8
+    assert verdicts(a, a) == [("cannot tell", "cannot tell")]
+
+
+def test_matched_pairs_by_hand(tmp_path):
+    # 30 lines where A has one word wrong and B none, 10 where B has; each is a segment: mean 0.5, variance
+    # (30 * 0.25 + 10 * 2.25) / 39 = 30 / 39, z = 0.5 / sqrt(30 / 39 / 40) = 3.606
+    right, wrong = ("one two three", "one two three"), ("one two three", "one too three")
+    a, b = write(tmp_path / "a", [wrong] * 30 + [right] * 20), write(tmp_path / "b", [right] * 40 + [wrong] * 10)
+    assert "MAPSSWE over 40 segments, z 3.61, p 0.0003" in compare(a, b)
+    assert "Lines without a word error: B alone 30, A alone 10; McNemar p 0.0022" in compare(a, b)
+    # at 22 against 18 nothing is decided
+    c = write(tmp_path / "c", [right] * 28 + [wrong] * 22)
+    assert verdicts(a, c) == [("cannot tell", "cannot tell")]
+
+
+def test_several_models_are_corrected_for(tmp_path):
+    wrong, right = ("one two three", "one too three"), ("one two three", "one two three")
+    # against A, B is right in 12 lines more and wrong in 4 more: mean 0.5, variance (16 - 4) / 15, z = 0.5 / sqrt(0.05)
+    a = write(tmp_path / "a", [wrong] * 12 + [right] * 88)
+    b = write(tmp_path / "b", [right] * 12 + [wrong] * 4 + [right] * 84)
+    assert verdicts(a, b)[0][0] == "better"
+    same = [write(tmp_path / f"s{n}", [wrong] * 12 + [right] * 88) for n in range(3)]
+    assert verdicts(a, b, *same)[0][0] == "cannot tell"
+    text = compare(a, b, *same)
+    assert "Holm" in text
+    assert "z 2.24, p 0.0253, corrected 0.10" in text
+
+
+def seeds(folder, rates):
+    return [write(folder / f"run{n}", noisy(n + 50, rate, 100)) for n, rate in enumerate(rates)]
+
+
+def test_runs_of_one_model_are_a_group(tmp_path):
+    a, b = seeds(tmp_path / "a", [0.3, 0.31, 0.29]), seeds(tmp_path / "b", [0.15, 0.16, 0.14])
+    assert verdicts(a, b) == [("better", "better")]
+    text = compare(a, b)
+    assert "Welch's t over 3 and 3 runs" in text
+    rates = [run["scores"]["cer"]["rate"] * 100 for run in a]
+    row = next(line for line in text.splitlines() if line.startswith("CER "))
+    assert row.split()[1] == f"{sum(rates) / 3:.2f}%"
+    assert f"{min(rates):.2f} to {max(rates):.2f}" in text
+    # runs far apart: the lines say yes, the seeds do not know
+    wide = [seeds(tmp_path / "c", [0.1, 0.5])[0], seeds(tmp_path / "c", [0.1, 0.5])[1]]
+    assert verdicts(wide, seeds(tmp_path / "d", [0.2, 0.2])) == [("cannot tell", "cannot tell")]
+    # one run against several says nothing
+    assert verdicts(a[0], b) == [("cannot tell", "cannot tell")]
+    assert "A is a single run" in compare(a[0], b)
+
+
+def test_other_rules_are_warned_of(tmp_path):
+    a, b = (
+        write(tmp_path / "a", noisy(0, 0.3), rules=["lower case"]),
+        write(tmp_path / "b", noisy(1, 0.1), rules=["as is"]),
+    )
+    text = compare(a, b)
+    assert text.startswith("WARNING: the lines were not scored by the same rules")
+    assert "A alone: lower case\n  B alone: as is" in text
+    assert verdicts(a, b) == [("cannot tell", "cannot tell")]
+    assert compare_rules(a, a) is None
+    del b["rules"]  # an older report
+    assert compare_rules(a, b) is None
 
 
 def test_order_of_lines_does_not_matter(tmp_path):
     a = write(tmp_path / "a", noisy(0, 0.3))
     b = json.loads(json.dumps(a))
     random.Random(0).shuffle(b["lines"])
-    assert "B has fewer character errors in 0 lines, more in 0." in compare(a, b)
+    assert [j.difference for j in compare_contenders(contenders(a, b))[0].judgements] == [0, 0]
 
 
 def test_other_lines_are_counted_and_not_paired(tmp_path):
@@ -128,17 +215,80 @@ def test_older_report_without_the_newer_keys_compares(tmp_path):
     (tmp_path / "a" / "report.json").write_text(json.dumps(a))
     text = compare(read_record(tmp_path / "a"), b)
     row = next(line for line in text.splitlines() if line.startswith("WER, punctuation"))
-    assert row.split()[-3] == row.split()[-1] == "-"
+    assert row.split()[-2] == "-"
+
+
+def test_report_without_words_or_texts_is_judged_by_what_it_has(tmp_path):
+    a = write(tmp_path / "a", noisy(0, 0.3))
+    b = copy.deepcopy(a)
+    for line in b["lines"]:
+        del line["reference"], line["hypothesis"]
+    assert "MAPSSWE over" not in compare(b, b)
+    for line in b["lines"]:
+        del line["words"]
+    assert [j.measure for j in compare_contenders(contenders(b, b))[0].judgements] == ["cer"]
+    assert different_lines(compare_contenders(contenders(b, b))[0]) == ([], 0)
 
 
 def test_verb_takes_files_and_folders_and_compares_each_with_the_first(tmp_path):
     for name, rate in (("a", 0.3), ("b", 0.2), ("c [bold]", 0.1)):
         write(tmp_path / name, noisy(0, rate))
-    texts, output = printed([tmp_path / "a", tmp_path / "b" / "report.json", tmp_path / "c [bold]"])
-    assert len(texts) == 2
-    assert output == "\n\n".join(texts) + "\n"  # nothing wrapped, no markup read
-    assert all(f"A: a ({tmp_path / 'a'})" in text for text in texts)
-    assert "B: c [bold]" in texts[1]
+    found, output = printed([tmp_path / "a", tmp_path / "b" / "report.json", tmp_path / "c [bold]"])
+    assert [(c.first.letter, c.other.letter) for c in found] == [("A", "B"), ("A", "C")]
+    assert f"A: a ({tmp_path / 'a'})\n" in output  # nothing wrapped, no markup read
+    assert f"C: c [bold] ({tmp_path / 'c [bold]'})\n" in output
+
+
+def test_verb_takes_groups_and_refuses_a_run_given_twice(tmp_path):
+    groups = [[str(tmp_path / x / f"run{n}") for n in range(2)] for x in "ab"]
+    for x, rate in (("a", 0.3), ("b", 0.1)):
+        seeds(tmp_path / x, [rate, rate])
+    found, output = printed([], groups=groups)
+    assert len(found) == 1
+    assert "A: 2 runs of run0 (" in output
+    with pytest.raises(UserError, match="given twice"):
+        printed([], groups=[[groups[0][0], groups[0][0] + "/../run0"], groups[1]])
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.links = [], "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href") or name.startswith("on")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_page_shows_the_lines_where_they_differ(tmp_path):
+    hostile = '<script>alert("x")</script> & \u202eabc'
+    same = ("one two", "one two")
+    write(tmp_path / "a", [("one two three", "one too three"), same, (hostile, hostile)], name=hostile)
+    write(tmp_path / "b", [("one two three", "one two three"), same, (hostile, "x" + hostile)])
+    found, output = printed([tmp_path / "a", tmp_path / "b"], page=str(tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Tags(text)
+    assert output.endswith(f"page: {tmp_path / 'page.html'}\n")
+    assert not {"script", "img", "link", "iframe"} & set(page.tags)
+    assert page.links == []
+    assert 'alert("x")</script>' in page.text
+    assert re.findall(r"<h3><bdi>(.*?)</bdi>", text) == ["l0", "l2"]  # not l1
+    assert "B makes 1 character error fewer" in page.text
+    assert "B makes 1 character error more" in page.text
+    assert different_lines(found[0])[1] == 2
+
+
+def test_page_is_cut_and_says_so(tmp_path):
+    pairs = [("ab cd", "ab cx")] * (MOST_LINES + 5)
+    a, b = write(tmp_path / "a", pairs), write(tmp_path / "b", [("ab cd", "ab cd")] * len(pairs))
+    models = contenders(a, b)
+    text = render_differences(models, compare_contenders(models))
+    assert f"{MOST_LINES} of {MOST_LINES + 5} lines read differently" in text
+    assert text.count("<h3>") == MOST_LINES
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -214,4 +364,4 @@ def test_keys_of_a_later_version_do_no_harm(tmp_path):
         line["characters"]["more"] = 1
         line["speaker"] = None
     (tmp_path / "report.json").write_text(json.dumps(record | {"more": 1}))
-    assert "not decided" in compare(read_record(tmp_path), record)
+    assert verdicts(read_record(tmp_path), record) == [("cannot tell", "cannot tell")]

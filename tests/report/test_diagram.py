@@ -40,7 +40,7 @@ def test_report_holds_the_calibration(tmp_path) -> None:
     assert [line["word_confidences"] for line in record["lines"]] == [[0.95, 0.85], [0.85], []]
     assert [line["words_correct"] for line in record["lines"]] == [[True, False], [True], []]
     page = paths["report.html"].read_text()
-    assert "<h2>Confidence</h2>" in page
+    assert '<h2 id="confidence">Confidence</h2>' in page
     assert "ECE 0.2500" in page
     # entropy of 2/3: 0.9183 bit; costs 0.0740, 2.7370 and 0.2345, mean 1.0152: NCE 1 - 1.0152 / 0.9183
     assert re.search(r"confidence +ECE 0.2500, NCE -0.105 over 3 words", headline(evaluation, evaluation.score()))
@@ -52,5 +52,5 @@ def test_report_without_confidences_says_nothing_of_them(tmp_path) -> None:
     record = json.loads(paths["report.json"].read_text())
     assert record["calibration"] is None
     assert record["lines"][0]["words_correct"] is None
-    assert "<h2>Confidence</h2>" not in paths["report.html"].read_text()
+    assert '<h2 id="confidence">Confidence</h2>' not in paths["report.html"].read_text()
     assert "ECE" not in headline(evaluation, evaluation.score())

@@ -1,0 +1,213 @@
+"""Tables of any names: CSV and TSV with a header, or JSON lines; which column is what is guessed, and told.
+
+Looked at are the names of columns and which values are files on disk. JSON lines that are a manifest are read as one.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from seqlab.corpora._common import manifest_path, some
+from seqlab.corpora._images import stop
+from seqlab.corpora._speech import inside
+from seqlab.corpora._tables import read_table
+from seqlab.corpora.table import ALIASES, USUAL
+from seqlab.errors import DataError
+from seqlab.fit.items import Item, kind_of, to_lines
+from seqlab.manifest import Line, read_manifest
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
+COLUMNS = ("media", "text", "speaker", "split", "id", "start", "end")
+NATIVE = ("audio", "parts", "image", "strokes", "features")  # fields of a manifest that hold the medium
+_SPEAKERS = (*USUAL["speaker"], "writer", "writer_id", "author")
+_LOOKED_AT = 200  # rows that columns are guessed from
+
+
+def find_tables(source: Path) -> dict[str, Path]:
+    """Return the tables of a folder, or the one table that is given, by part; "" where a table holds all.
+
+    Raises:
+        DataError: there are several, and their names are not those of parts.
+    """
+    if source.is_file():
+        return {"": source} if source.suffix.lower() in TABLE_SUFFIXES else {}
+    files = sorted(p for p in source.iterdir() if p.suffix.lower() in TABLE_SUFFIXES and not p.name.startswith("."))
+    found: dict[str, Path] = {}
+    for file in files:
+        if (part := ALIASES.get(file.stem.lower())) is None:
+            continue
+        if part in found:
+            raise DataError(f"{found[part].name} and {file.name} of {source} are both {part}; leave one")
+        found[part] = file
+    if not found and len(files) > 1:
+        raise DataError(f"{source} holds {some([f.name for f in files])}; which is it? seqlab fit {files[0]}")
+    return found or ({"": files[0]} if files else {})
+
+
+def table_lines(
+    tables: Mapping[str, Path], media: Path | None, given: Mapping[str, str], out: Path
+) -> tuple[dict[str, list[Line]], str]:
+    """Read tables.
+
+    Args:
+        tables: by part, as find_tables has them.
+        media: folder that the media lie below; None: where they are found, the table's folder or one in it.
+        given: column by what it holds, of COLUMNS; the others are guessed.
+        out: folder of the manifests to write, for paths.
+
+    Returns:
+        Lines by part, part "" of rows that name none; and in words which columns were taken.
+
+    Raises:
+        DataError: columns cannot be told, or rows are faulty.
+    """
+    if unknown := sorted(set(given) - set(COLUMNS)):
+        raise DataError(f"--columns: {', '.join(unknown)}: there are {', '.join(COLUMNS)}")
+    first = next(iter(tables.values()))
+    if not given and _is_manifest(first):
+        native = {part: read_manifest(path) for part, path in tables.items()}
+        for lines in native.values():
+            for line in lines:
+                rebase(line, out)
+        return _by_split(native), "fields of a manifest"
+    columns, rows = _sample(first)
+    base, chosen, kind = _guess(first, columns, rows, media, dict(given))
+    faults: list[str] = []
+    parts: dict[str, list[Item]] = {}
+    for part, path in tables.items():
+        if lacking := [c for c in chosen.values() if c not in _sample(path)[0]]:
+            raise DataError(f"{path} has no column {', '.join(lacking)}, {first.name} has")
+        for own, item in _items(path, base if media or path == first else path.parent, chosen, faults):
+            parts.setdefault(part or own, []).append(item)
+    stop(faults, "fit")
+    told = ", ".join(f"{what} {column!r}" for what, column in chosen.items())
+    return to_lines(kind, parts, out), f"{kind}; columns: {told}" + (f"; media below {base}" if kind else "")
+
+
+def rebase(line: Line, out: Path) -> None:
+    """Let the paths of a line, relative to its own manifest, count from another folder."""
+    for key in ("audio", "image", "features", "strokes"):
+        if isinstance(path := getattr(line, key), str):
+            setattr(line, key, manifest_path(line.root / path, out))
+    if line.parts is not None:
+        line.parts = [manifest_path(line.root / part, out) for part in line.parts]
+    line.root = out
+
+
+def _by_split(parts: dict[str, list[Line]]) -> dict[str, list[Line]]:
+    """Divide lines of no part by their field "split", where each has one that is known."""
+    lines = parts.get("", [])
+    own = [str(line.extra.get("split", "")).lower() for line in lines]
+    if len(parts) > 1 or not lines or not all(name in ALIASES for name in own):
+        return parts
+    divided: dict[str, list[Line]] = {}
+    for name, line in zip(own, lines, strict=True):
+        divided.setdefault(ALIASES[name], []).append(line)
+    return divided
+
+
+def _is_manifest(path: Path) -> bool:
+    if path.suffix.lower() != ".jsonl":
+        return False
+    columns = _sample(path)[0]
+    return {"id", "text"} <= set(columns) and any(key in columns for key in NATIVE)
+
+
+def _sample(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns of a table and its first rows."""
+    columns, rows = _table(path)
+    return columns, [row for (_, row), _ in zip(rows, range(_LOOKED_AT), strict=False)]
+
+
+def _table(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    """Return columns and rows; of JSON lines the columns are the fields of the first, values as text."""
+    if path.suffix.lower() != ".jsonl":
+        return read_table(path)
+    first = next(_objects(path), None)
+    if first is None:
+        raise DataError(f"{path} is empty: it needs one JSON object per line")
+    return list(first[1]), _objects(path)
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if not raw.strip():
+                continue
+            try:
+                row = json.loads(raw.decode("utf-8-sig"))
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}:{number}: not JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number}: a line must be a JSON object")
+            yield number, {k: v if isinstance(v, str) else json.dumps(v) for k, v in row.items() if v is not None}
+
+
+def _guess(
+    path: Path, columns: list[str], rows: list[dict[str, str]], media: Path | None, given: dict[str, str]
+) -> tuple[Path, dict[str, str], str]:
+    """Tell the folder of the media, the column of each thing, and the kind of the media."""
+    if absent := [name for name in given.values() if name not in columns]:
+        raise DataError(f"{path} has no column {', '.join(absent)}; its header is {', '.join(columns)}")
+    lower = {column.lower(): column for column in reversed(columns)}
+    names = USUAL | {"speaker": _SPEAKERS}
+    chosen = dict(given)
+    candidates = (
+        [given["media"]] if "media" in given else [c for c in columns if any(kind_of(r.get(c, "")) for r in rows)]
+    )
+    folders = [media] if media else [path.parent, *sorted(p for p in path.parent.iterdir() if p.is_dir())]
+    hits = {(c, f): sum(_there(f, row.get(c, "")) for row in rows) for c in candidates for f in folders}
+    best = max(hits, key=lambda place: hits[place], default=None)
+    if best is None or not hits[best]:
+        looked = f"below {media}" if media else f"in {path.parent} and the folders there"
+        raise DataError(
+            f"{path}: no column names files that are {looked}; its header is {', '.join(columns)}"
+            + (f", its first row {', '.join(list(rows[0].values())[:4])}" if rows else "")
+            + ". Give the folder that they lie below, --media DIR, and if need be the column, --columns media=NAME"
+        )
+    chosen["media"] = best[0]
+    if rivals := sorted({c for (c, _), n in hits.items() if n == hits[best] and c != best[0]}):
+        raise DataError(f"{path}: {best[0]} and {', '.join(rivals)} both name files; say which, --columns media=NAME")
+    for what in COLUMNS[1:]:
+        usual = next((lower[name] for name in names[what] if name in lower), None)
+        if what not in chosen and usual is not None and usual not in chosen.values():
+            chosen[what] = usual
+    if "text" not in chosen:
+        rest = [column for column in columns if column and column not in chosen.values()]
+        if len(rest) != 1:
+            raise DataError(
+                f"{path}: which column is the text? Its header is {', '.join(columns)}; say so, --columns text=NAME"
+            )
+        chosen["text"] = rest[0]
+    kinds = {kind_of(row.get(best[0], "")) for row in rows} - {None}
+    if len(kinds) != 1:
+        raise DataError(f"{path}: column {best[0]} names {' and '.join(sorted(map(str, kinds)))}; fit takes one kind")
+    ordered = {what: chosen[what] for what in COLUMNS if what in chosen}
+    return best[1], ordered, str(kinds.pop())
+
+
+def _there(folder: Path, name: str) -> bool:
+    try:
+        return kind_of(name) is not None and inside(folder, name, "").is_file()
+    except (DataError, OSError, ValueError):
+        return False
+
+
+def _items(path: Path, base: Path, chosen: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, Item]]:
+    """Yield the part that a row names, or "", with its item."""
+    for number, row in _table(path)[1]:
+        where = f"{path}:{number}"
+        value = {what: row.get(column, "").strip() for what, column in chosen.items()}
+        try:
+            medium = inside(base, value["media"], where)
+            span = float(value.get("start") or 0), float(value["end"]) if value.get("end") else None
+        except ValueError as error:
+            faults.append(str(error) if isinstance(error, DataError) else f"{where}: start or end is no number")
+            continue
+        part = value.get("split", "").lower()
+        if part and part not in ALIASES:
+            faults.append(f"{where}: split {part!r} is none of {', '.join(ALIASES)}")
+            continue
+        name = value.get("id") or value["media"] + (f":{span[0]:g}" if "start" in chosen else "")
+        text = " ".join(value["text"].split())
+        yield ALIASES.get(part, ""), Item(name, text, medium, value.get("speaker") or None, *span, where)

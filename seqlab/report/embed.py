@@ -1,0 +1,62 @@
+"""The lines as data inside the page, for its script: a list per line, small enough for thousands of lines."""
+
+import json
+from typing import Any
+
+from seqlab.report.analysis import Analysis
+from seqlab.report.evaluation import EvaluatedLine
+from seqlab.report.tables import line_tokens
+from seqlab.scoring import align
+
+MOST_LINES = 20_000  # in one page; the worst are kept
+_LETTERS = {"hit": "=", "sub": "S", "del": "D", "ins": "I"}
+
+
+def page_data(analysis: Analysis) -> str:
+    """Return the data of the page as JSON in which no sign can end a script element.
+
+    ``lines`` holds [id, speaker, reference, hypothesis, alignment, word errors, words, character errors, characters,
+    length, least confidence of a word, places of words in ms, address of the file, groups, number]. The alignment has
+    a letter per pair of tokens: = S D I. Reference and hypothesis are tokens between single spaces where ``words`` is
+    true, else each character is a token. Without a value: null.
+    """
+    evaluation, score = analysis.evaluation, analysis.score
+    worst = sorted(range(len(evaluation.rows)), key=lambda i: -score.per_line[i].characters.rate)
+    lines: list[list[Any]] = []
+    for i in sorted(worst[:MOST_LINES]):
+        row, counts = evaluation.rows[i], score.per_line[i]
+        said, heard = line_tokens(row, analysis.by_words)
+        letters = "".join(_LETTERS[operation] for operation, _, _ in align(said, heard))
+        between = " " if analysis.by_words else ""
+        places = [round(1000 * time) for place in row.word_places for time in place] if row.word_places else None
+        media = evaluation.media.get(row.id, "")
+        lines.append(
+            [
+                *(row.id, row.speaker, between.join(said), between.join(heard), letters),
+                *(counts.words.errors, counts.words.reference, counts.characters.errors, counts.characters.reference),
+                *(length(row, evaluation.kind), min(row.word_confidences) if row.word_confidences else None),
+                *(places, None if media.startswith("data:") else media or None, list(row.groups.values()), i),
+            ]
+        )
+    exhibits = {
+        line.number: {"symbols": shown.symbols, "posteriors": shown.posteriors}
+        for line in analysis.worst
+        if (shown := evaluation.exhibits.get(line.row.id))
+    }
+    data = {
+        "kind": evaluation.kind,
+        "person": evaluation.person,
+        "words": analysis.by_words,
+        "total": len(evaluation.rows),
+        "lines": lines,
+        "exhibits": exhibits,
+    }
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def length(row: EvaluatedLine, kind: str) -> float:
+    """Return what the column of lengths sorts by: seconds of audio, else characters of the reference."""
+    return row.duration_s if kind == "audio" and row.duration_s is not None else len(row.reference.strip())
