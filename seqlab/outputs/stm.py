@@ -23,7 +23,9 @@ def to_lines(segments: Iterable[Segment]) -> Iterator[str]:
     """
     for recording, speaker, start, end, text in segments:
         names = ["_".join(name.split()) or "unknown" for name in (recording, speaker)]
-        yield legible(f"{names[0]} 1 {names[1]} {start:.3f} {end:.3f} {' '.join(text.split())}".rstrip())
+        words = " ".join(text.split())
+        label = "<o> " if words.startswith("<") else ""  # else the first word would be taken for one
+        yield legible(f"{names[0]} 1 {names[1]} {start:.3f} {end:.3f} {label}{words}".rstrip())
 
 
 def write(path: str | os.PathLike[str], segments: Iterable[Segment]) -> int:
