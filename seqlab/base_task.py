@@ -16,6 +16,7 @@ from seqlab.weight_noise import WeightNoise
 logger = logging.getLogger(__name__)
 
 LOG_EVERY = 10  # steps
+SHARE_EVERY = 10  # batches between two exchanges of the time spent
 RUNNING = ("running_mean", "running_var", "priors")  # buffers that a training batch changes
 
 
@@ -42,7 +43,8 @@ class Task(LightningModule):
         self.clip = training["gradient_clip"]
         self.noise = WeightNoise(training.get("weight_noise", 0.0), training.get("weight_noise_from", 0.0))
         self.budget_s = 60.0 * (training["budget_minutes"] or 0.0)
-        self.spent_s = 0.0  # seconds of the budget spent, earlier sessions of a resumed run included
+        self.spent_s = 0.0  # seconds of the budget that this process spent, earlier sessions included
+        self._busiest_s: float | None = None  # those of the busiest process, when last asked; None: not yet
         self._clock = 0.0
         self.bad_steps = 0
         self.skipped_lines = 0
@@ -82,10 +84,13 @@ class Task(LightningModule):
             now = self._now()
             self.spent_s += now - self._clock
             self._clock = now
-            if self.trainer.world_size > 1:  # one learning rate and one end for all: that of the busiest
+            if self.trainer.world_size == 1:
+                return self.spent_s / self.budget_s
+            # one learning rate and one end for all, by the busiest; each keeps its own sum
+            if self._busiest_s is None or self.trainer.fit_loop.epoch_loop.total_batch_idx % SHARE_EVERY == 0:
                 spent = torch.tensor(self.spent_s, dtype=torch.float64, device=self.device)
-                self.spent_s = float(self.trainer.strategy.reduce(spent, reduce_op="max"))
-            return self.spent_s / self.budget_s
+                self._busiest_s = float(self.trainer.strategy.reduce(spent, reduce_op="max"))
+            return self._busiest_s / self.budget_s
         trainer = self.trainer
         steps = trainer.global_step / trainer.max_steps if trainer.max_steps and trainer.max_steps > 0 else 0.0
         if (trainer.max_epochs or -1) < 0:
@@ -185,7 +190,7 @@ class Task(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save what the run needs beside weights and optimiser."""
         checkpoint["seqlab"] = {
-            "spent_s": self.spent_s,
+            "spent_s": max(self.spent_s, self._busiest_s or 0.0),  # one file for all processes
             "bad_steps": self.bad_steps,
             "skipped_lines": self.skipped_lines,
             "schedule": self.schedule.state_dict(),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqlab.config import Config, load_yaml
+from seqlab.config import Config, load_yaml, quoted
 from seqlab.errors import DataError
 
 FILE = "decoding.yaml"
@@ -79,7 +79,7 @@ def same_reading(decoder: Config, kept: Config) -> bool:
 def _spelled(value: Any) -> str:
     """Return a value in the grammar of Hydra's overrides."""
     if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return quoted(value)
     if isinstance(value, list):
         return "[" + ",".join(map(_spelled, value)) + "]"
     if isinstance(value, dict):

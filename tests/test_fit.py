@@ -13,11 +13,11 @@ from seqlab.config import compose, load_yaml
 from seqlab.errors import DataError
 from seqlab.fit.choose import Facts, choose, look, smaller_strides
 from seqlab.fit.discover import discover
-from seqlab.fit.items import SUFFIXES
 from seqlab.fit.split import divide
 from seqlab.manifest import Line, read_manifest
 from seqlab.media import write_image
-from seqlab.verbs.transcribe import SUFFIXES as TRANSCRIBED
+from seqlab.media.kinds import SUFFIXES
+from seqlab.verbs import transcribe
 from tests.conftest import RATE, Run, tones
 
 
@@ -38,7 +38,7 @@ def named(count: int, **fields: Any) -> list[Line]:
 
 
 def test_media_are_told_by_the_same_endings_as_elsewhere() -> None:
-    assert {kind: set(suffixes) for kind, suffixes in SUFFIXES.items()} == TRANSCRIBED
+    assert transcribe.SUFFIXES is SUFFIXES
 
 
 # ---- found
@@ -142,12 +142,76 @@ def test_what_is_ambiguous_or_empty_is_an_error_that_says_so(tmp_path: Path) -> 
         discover(tmp_path / "none")
 
 
+def test_a_run_folder_below_the_data_is_no_data(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "mine"
+    for place in (tmp_path, run / "data"):
+        wave(place / "a.wav")
+        (place / "a.txt").write_text("one")
+    (run / "fit.json").write_text("{}")
+    (run / "report.html").write_text("<html/>")
+    found = discover(tmp_path)
+    assert (found.layout, found.told) == ("audio", "1 files with text beside them")
+
+
 def test_hostile_lists_do_not_leave_their_folder(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     wave(tmp_path / "secret.wav")
     (tmp_path / "d" / "x.trans.txt").write_text("../secret TEXT")
     with pytest.raises(DataError, match="no name of a recording"):
         discover(tmp_path / "d")
+
+
+def test_a_table_without_a_header_is_refused(tmp_path: Path) -> None:
+    for i in range(3):
+        wave(tmp_path / f"c{i}.wav", seed=i)
+    for ending in (".wav", ""):
+        path = table(tmp_path / "list.csv", [f"c0{ending}", "one"], [[f"c{i}{ending}", "two"] for i in (1, 2)])
+        with pytest.raises(DataError, match="there is no header; put one on top"):
+            discover(path).read(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["Client ID", "Speaker ID", "Speaker-ID", "speaker_id", "SpeakerID"])
+def test_names_of_columns_are_known_in_any_spelling(tmp_path: Path, name: str) -> None:
+    wave(tmp_path / "a.wav")
+    path = table(tmp_path / "list.csv", ["File Name", "Text", name, "age"], [["a.wav", "one", "ann", "3"]])
+    parts, told = discover(path).read(tmp_path / "out")
+    assert parts[""][0].speaker == "ann"
+    assert "not used: 'age'" in told
+
+
+def test_a_recording_named_twice_is_told_with_its_rows(tmp_path: Path) -> None:
+    wave(tmp_path / "a.wav")
+    path = table(tmp_path / "list.csv", ["file", "text"], [["a.wav", "one"], ["a.wav", "two"]])
+    with pytest.raises(DataError, match=r"a\.wav is named twice, rows 2 and 3: leave one"):
+        discover(path).read(tmp_path / "out")
+
+
+def test_paths_of_windows_and_names_without_ending(tmp_path: Path) -> None:
+    wave(tmp_path / "clips" / "c0.wav")
+    path = table(tmp_path / "list.csv", ["file", "text"], [["clips\\c0.wav", "one"]])
+    assert [line.text for line in discover(path).read(tmp_path / "out")[0][""]] == ["one"]
+    table(path, ["file", "text"], [["C:\\mine\\c0.wav", "one"]])
+    with pytest.raises(DataError, match=r"mine\\c0\.wav is a path of Windows"):
+        discover(path).read(tmp_path / "out")
+    table(path, ["file", "text"], [["c0", "un due"]])
+    assert discover(path).read(tmp_path / "out")[0][""][0].files == [tmp_path / "clips" / "c0.wav"]
+    wave(tmp_path / "clips" / "c0.flac")
+    with pytest.raises(DataError, match=r"need their ending: c0 could be c0\.flac, c0\.wav"):
+        discover(path).read(tmp_path / "out")
+
+
+def test_encodings_are_read_or_named(tmp_path: Path) -> None:
+    wave(tmp_path / "a.wav")
+    path, text = tmp_path / "list.csv", "file,text\na.wav,più\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_bytes(text.encode(encoding))
+        assert discover(path).read(tmp_path / "out")[0][""][0].text == "più"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"list\.csv:2: byte 0xf9 is not UTF-8; save it as UTF-8"):
+        discover(path).read(tmp_path / "out")
+    path.write_bytes(text.encode("utf-16-le"))
+    with pytest.raises(DataError, match="UTF-16 without a mark"):
+        discover(path).read(tmp_path / "out")
 
 
 # ---- divided
@@ -170,17 +234,26 @@ def test_documents_then_lines_and_least_sizes() -> None:
     lines = named(200)
     for number, line in enumerate(lines):
         line.extra["page"] = f"p{number // 10}"
-    split = divide({"": lines}, (0.1, 0.1), None, 1)
+    split = divide({"": lines}, None, None, 1)
     assert split.by == "document"
     assert {part: len(rows) for part, rows in split.parts.items()} == {"train": 160, "dev": 20, "test": 20}
-    split = divide({"": named(100)}, (0.1, 0.1), None, 1)
+    split = divide({"": named(100)}, None, None, 1)
     assert {part: len(rows) for part, rows in split.parts.items()} == {"train": 60, "dev": 20, "test": 20}  # not 10
-    split = divide({"": named(40_000)}, (0.1, 0.1), None, 1)
+    split = divide({"": named(40_000)}, None, None, 1)
     assert {part: len(rows) for part, rows in split.parts.items()} == {"train": 38_000, "dev": 1000, "test": 1000}
     with pytest.raises(DataError, match="at least 10"):
-        divide({"": named(9)}, (0.1, 0.1), None, 1)
+        divide({"": named(9)}, None, None, 1)
     with pytest.raises(DataError, match="divided by speaker"):
-        divide({"": named(30)}, (0.1, 0.1), "speaker", 1)
+        divide({"": named(30)}, None, "speaker", 1)
+
+
+def test_shares_that_are_asked_for_are_kept_and_told() -> None:
+    split = divide({"": named(100)}, (0.05, 0.1), None, 1)
+    assert {part: len(rows) for part, rows in split.parts.items()} == {"train": 85, "dev": 5, "test": 10}
+    assert "5 and 10 of 100 lines, the shares 0.05 and 0.1 as asked for" in split.told
+    assert "20 and 20 of 100 lines, a tenth each, but 20 lines or more" in divide({"": named(100)}, None, None, 1).told
+    split = divide({"": named(20_000)}, (0.2, 0), None, 1)
+    assert {part: len(rows) for part, rows in split.parts.items()} == {"train": 16_000, "dev": 4000}
 
 
 def test_the_same_medium_is_never_in_two_parts(tmp_path: Path) -> None:
@@ -247,6 +320,25 @@ def test_every_choice_composes(tmp_path: Path) -> None:
             experiment.compose(**settings)
 
 
+def test_settings_that_are_given_are_kept_in_the_file_and_nothing_is_chosen_there(tmp_path: Path) -> None:
+    from seqlab.fit.prepare import Wish, _Experiment
+
+    facts = Facts("strokes", 9)
+    overrides = ["encoder=lstm", "encoder.hidden_size=48", "stem.pools=null", "+logger.x='a=b'", "training.threads=2"]
+    overrides[2:4] = ["logger=csv", "name='it is, #1'"]
+    choice = choose(facts, given={"encoder.hidden_size", "optimizer"})
+    assert "encoder.hidden_size" not in choice.settings
+    assert "optimizer.lr" not in choice.settings
+    assert not any("hidden_size" in what for what, _ in choice.reasons)
+    corpus: dict[str, Any] = {part: [f"{part}.jsonl"] for part in ("train", "dev")}
+    experiment = _Experiment(tmp_path, Wish(Path(), "mine", overrides=overrides), corpus, choice)
+    asked = experiment.compose()
+    assert experiment.finish() == asked
+    assert asked["name"] == "it is, #1"
+    assert asked["encoder"]["hidden_size"] == 48
+    assert compose("train", ["experiment=fit"], str(tmp_path)) == asked
+
+
 def test_strides_of_stems_go_down_to_one() -> None:
     stem = {"pools": [[1, 1], [2, 2], [1, 2]], "strides": [[2, 2], [1, 1], [1, 1]]}
     two, one = smaller_strides({"stem": stem})
@@ -298,6 +390,7 @@ def test_own_data_to_a_model_and_the_same_again(seqlab: Run, spoken: Path, tmp_p
         assert (run / made).is_file(), made
     again = compose("train", ["experiment=fit", *SMALL], str(run))
     trained = load_yaml(run / "config.yaml")
+    assert compose("train", ["experiment=fit"], str(run)) == again  # what was set is in the file
     for config in (again, trained):
         config["tokenizer"].pop("alphabet")
         for key in ("run_dir", "resume", "overwrite"):
@@ -336,12 +429,33 @@ def test_a_stopped_fit_goes_on_where_it_was(
     assert (tmp_path / "run" / "evaluate" / "test" / "report.json").is_file()
 
 
+def test_what_went_wrong_at_first_does_not_stand_in_the_way(seqlab: Run, spoken: Path, tmp_path: Path) -> None:
+    done = seqlab("fit", spoken, "-o", "run", "encoder.hiden_size=3")
+    assert done.returncode == 2
+    assert "did you mean 'hidden_size'" in done.stderr
+    done = seqlab("fit", spoken, "-o", "run", "encoder.hiden_size=4")
+    assert "begun by another command" not in done.stderr
+
+
 def test_a_dry_run_shows_the_choices_and_leaves_nothing(seqlab: Run, spoken: Path, tmp_path: Path) -> None:
     done = seqlab("fit", spoken, "--dry-run", "--minutes", "0.1", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "# as experiment=an4: lines of speech" in done.stdout
     assert "sample_rate: 8000" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["é ' ( , = [ { # b", '${a}\\b"'])
+def test_any_name_of_a_run_folder_serves(seqlab: Run, tmp_path: Path, name: str) -> None:
+    from seqlab.config import quoted
+
+    run = tmp_path / name
+    (run / "experiment").mkdir(parents=True)
+    (run / "experiment" / "fit.yaml").write_text("# @package _global_\ndefaults: [an4]\nseed: 7\n")
+    assert compose("train", ["experiment=fit"], str(run))["seed"] == 7
+    assert compose("evaluate", [f"model={quoted(str(run))}"])["model"] == str(run)
+    done = seqlab("train", "--config-dir", run, "experiment=fit", "--cfg", "job")
+    assert "seed: 7" in done.stdout, done.stderr
 
 
 def test_wrong_input_is_named(seqlab: Run, spoken: Path, tmp_path: Path) -> None:
@@ -354,6 +468,7 @@ def test_wrong_input_is_named(seqlab: Run, spoken: Path, tmp_path: Path) -> None
     assert "--minutes" in message(spoken, "--minutes", "0")
     assert "leave some to train" in message(spoken, "--shares", "0.6", "0.5")
     assert "use --output" in message(spoken, "run_dir=x")
+    assert "one value for each setting" in message(spoken, "seed=1,2")
     assert "there is no experiment 'nope'" in message(spoken, "--recipe", "nope")
     assert "WHAT=NAME" in message(spoken, "--columns", "text")
     assert "not found" in message(tmp_path / "none")

@@ -193,6 +193,18 @@ def test_lines_of_webdataset_shards(tmp_path: Path) -> None:
     assert lines[3].parts == [place("e.wav"), place("d/a.wav")]
 
 
+def test_text_of_several_lines_is_joined_for_a_recording_and_refused_for_an_image(tmp_path: Path) -> None:
+    path = make(tmp_path / "t.tar", [("a.wav", wav()), ("a.txt", b"\xef\xbb\xbfone\r\ntwo \t three\n")])
+    assert [line.text for line in read_manifest(path)] == ["one two three"]
+    write_image(tmp_path / "b.png", np.zeros((9, 20), np.uint8))
+    picture = (tmp_path / "b.png").read_bytes()
+    path = make(tmp_path / "i.tar", [("b.png", picture), ("b.txt", b"\none  two\n")])
+    assert [line.text for line in read_manifest(path)] == ["one two"]
+    path = make(tmp_path / "j.tar", [("b.png", picture), ("b.txt", b"one\ntwo\n")])
+    with pytest.raises(DataError, match=r"j.tar, b: b.txt: 2 lines of text for one line image; leave one"):
+        read_manifest(path)
+
+
 @pytest.mark.parametrize(
     ("members", "fault"),
     [

@@ -70,7 +70,8 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
     from omegaconf.errors import OmegaConfBaseException
 
     if config_dir:
-        overrides = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]", *overrides]
+        place = quoted(f"file://{Path(config_dir).resolve()}").replace("\\${", "${")  # Hydra resolves nothing here
+        overrides = [f"hydra.searchpath=[{place}]", *overrides]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -120,6 +121,42 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
         raise ConfigError(_first_lines(error)) from None
     finally:
         GlobalHydra.instance().clear()
+
+
+def quoted(text: str) -> str:
+    """Return a text, such as a path, as a value in the grammar of Hydra's overrides: it stands for itself."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text.replace("${", "\\${"), Quote.single).with_quotes()
+
+
+def read_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read overrides; returns choices of groups as a defaults list has them, and settings by dotted key.
+
+    Raises:
+        ConfigError: one is not KEY=VALUE, is a sweep, or takes something out.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    groups = {group.as_posix() for group in _groups(conf_dir())}
+    choices: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigError(f"settings: {str(error).splitlines()[0]}") from None
+    for override in parsed:
+        if override.is_sweep_override() or override.is_delete():
+            raise ConfigError(f"{override.input_line}: one value for each setting is taken here")
+        key = str(override.key_or_group)
+        if key in groups:
+            choices[f"/{key}" if override.is_add() or override.is_force_add() else f"override /{key}"] = (
+                override.value()
+            )
+        else:
+            settings[key] = override.value()
+    return choices, settings
 
 
 def _top_keys(verb: str) -> list[str]:
@@ -299,12 +336,14 @@ def run(verb: str, arguments: Sequence[str], job: Callable[[Config, Path], Any])
 
 
 def _quoted(argument: str) -> str:
-    """Quote a plain value with an equals sign in it, such as a file name: Hydra's grammar would refuse it."""
+    """Quote a plain value that Hydra's grammar would refuse, such as a file name with an equals sign or an accent."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
     key, _, value = argument.partition("=")
-    if argument.startswith("-") or "=" not in value or value[0] in "'\"[{$":
+    foreign = "," not in value and (not value.isascii() or "'" in value)  # a comma: a sweep
+    if argument.startswith("-") or value[:1] in ("", *"'\"[{$") or not ("=" in value or foreign):
         return argument
-    escaped = value.replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
 
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str], str | None]:

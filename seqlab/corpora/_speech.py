@@ -106,7 +106,8 @@ def _check_ids(corpus: str, parts: Mapping[str, Sequence[Utterance]]) -> None:
         twice = [u for u in utterances if seen.setdefault(u.id, u) is not u]
         if twice:
             places = some([f"{u.id} ({u.where})" if u.where else u.id for u in twice])
-            raise DataError(f"{corpus} {part}: {len(twice)} id(s) stand twice: {places}; ids must be unique")
+            what = f"{corpus} {part}".strip()
+            raise DataError(f"{what}: {len(twice)} id(s) stand twice: {places}; ids must be unique")
 
 
 def _span_fault(utterance: Utterance, header: AudioInfo) -> str | None:

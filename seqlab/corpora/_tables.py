@@ -1,11 +1,13 @@
 """Tables of text with a header: CSV and TSV."""
 
+import codecs
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from seqlab.errors import DataError
 
+SAVE = "save it as UTF-8, for instance: iconv -f latin1 -t utf-8 FILE > NEW"
 DELIMITERS = {".tsv": "\t", ".tab": "\t"}  # by the end of the file's name; others are seen from the header
 
 
@@ -15,7 +17,7 @@ def read_table(
     """Read a table with a header.
 
     Args:
-        path: the file, UTF-8.
+        path: the file, UTF-8, or UTF-16 with its mark.
         delimiter: what separates columns; None goes by the file's name, else takes the one of "," ";" tab "|" that the
             header has most of.
         quoted: fields may stand in double quotes, as in CSV; else quotes are text.
@@ -24,10 +26,11 @@ def read_table(
         Names of the columns, and an iterator over line numbers and rows. Absent fields are "".
 
     Raises:
-        DataError: the file has no header or is not UTF-8; while iterating: a row has more fields than the header.
+        DataError: the file has no header or is of another encoding; while iterating: a row has more fields than the
+            header.
     """
     if delimiter is None and (delimiter := DELIMITERS.get(path.suffix.lower())) is None:
-        with path.open(encoding="utf-8-sig", errors="replace") as head:
+        with path.open(encoding=_encoding(path), errors="replace") as head:
             header = next((row for row in head if row.strip()), "")
         delimiter = max(",;\t|", key=header.count)
     quoting = csv.QUOTE_MINIMAL if quoted and delimiter != "\t" else csv.QUOTE_NONE
@@ -41,9 +44,32 @@ def read_table(
     return columns, _named(path, columns, rows)
 
 
+def _encoding(path: Path) -> str:
+    """Return the encoding of a file by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(1000)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in head:
+        raise DataError(f"{path}: line 1 has zero bytes, as UTF-16 without a mark has; save it as UTF-8")
+    return "utf-8-sig"
+
+
+def _bad_byte(path: Path) -> str:
+    """Name the first line that is not UTF-8, with its byte."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return f"{path}:{number}: byte {line[error.start]:#04x} is not UTF-8; {SAVE}"
+    return f"{path} is not UTF-8; {SAVE}"
+
+
 def _lines(path: Path, delimiter: str, quoting: int) -> Iterator[tuple[int, list[str]]]:
     """Yield line numbers and fields."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    encoding = _encoding(path)
+    with path.open(encoding=encoding, newline="") as file:
         rows = csv.reader(file, delimiter=delimiter, quoting=quoting)  # type: ignore[arg-type]
         try:
             for row in rows:
@@ -51,7 +77,9 @@ def _lines(path: Path, delimiter: str, quoting: int) -> Iterator[tuple[int, list
         except csv.Error as error:
             raise DataError(f"{path}:{rows.line_num}: {error}; is it a table with that delimiter?") from None
         except UnicodeDecodeError:
-            raise DataError(f"{path} is not UTF-8 after line {rows.line_num}; save it as UTF-8") from None
+            if encoding == "utf-16":
+                raise DataError(f"{path} is damaged UTF-16 after line {rows.line_num}; save it as UTF-8") from None
+            raise DataError(_bad_byte(path)) from None
 
 
 def _named(

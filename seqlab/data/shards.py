@@ -8,10 +8,11 @@ import random
 import re
 import shutil
 import tarfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from seqlab.media._files import BLOCK, Member, check_file, member_of, open_file
 from seqlab.media._tar import entries
 
 _END = 10240  # what tar rounds the size of a file up to
-_LARGEST = 8**11 - 1  # bytes that the size field of a header can say
+_LARGEST = 8**11 - 1  # bytes, and seconds since 1970, that a header can say
 _log = logging.getLogger(__name__)
 
 
@@ -35,23 +36,16 @@ class _Content:
     name: str
     size: int
     time: int
-    source: Path | bytes
+    source: str | bytes
 
 
 @dataclass(slots=True)
 class _Shard:
-    """A shard to be written: its members, and the bytes of it so far."""
+    """A shard to be written: the numbers of its lines in order, and its bytes without the end."""
 
     path: Path
-    members: list[_Content] = field(default_factory=list)
+    lines: "array[int]" = field(default_factory=lambda: array("q"))
     size: int = 0
-
-    def add(self, content: _Content) -> str:
-        """Add a member; returns its path, relative to the shard's folder."""
-        place = Member(self.path.name, self.size + BLOCK, content.size, content.name).path()
-        self.members.append(content)
-        self.size += BLOCK + -(-content.size // BLOCK) * BLOCK
-        return place
 
 
 def write_shards(lines: Sequence[Line], name: str, folder: Path, count: int) -> Path:
@@ -83,8 +77,8 @@ def write_shards(lines: Sequence[Line], name: str, folder: Path, count: int) -> 
         raise DataError(
             f"{others[0]} is of a division into more than {count} shards; remove the old shards of {name} in {folder}"
         )
-    shards, named = _plan(lines, stamps, places)
-    todo = [shard for shard in shards if not _whole(shard)]
+    layout = _Layout(lines, stamps, _plan(lines, stamps, places))
+    todo = [shard for shard in layout.shards if not _whole(shard.path, layout.members(shard))]
     needed = sum(shard.size + _END for shard in todo)
     folder.mkdir(parents=True, exist_ok=True)
     if needed > (free := shutil.disk_usage(folder).free):
@@ -94,9 +88,9 @@ def write_shards(lines: Sequence[Line], name: str, folder: Path, count: int) -> 
         )
     for number, shard in enumerate(todo):
         _log.info("%s (%d of %d, %.0f MiB)", shard.path, number + 1, len(todo), shard.size / 2**20)
-        _write(shard)
+        _write(shard.path, layout.members(shard))
     manifest = folder / f"{name}.jsonl"
-    write_manifest(manifest, named)
+    write_manifest(manifest, (_with(line, layout.places[index]) for index, line in enumerate(lines)))
     return manifest
 
 
@@ -121,14 +115,17 @@ def shards_of(lines: Sequence[Line]) -> np.ndarray:
     return shards
 
 
-def _stamps(lines: Sequence[Line]) -> dict[Path, tuple[int, int]]:
-    """Return size and seconds of change of all media; those that are missing or no files are named together."""
-    stamps: dict[Path, tuple[int, int]] = {}
+def _stamps(lines: Sequence[Line]) -> dict[str, tuple[int, int]]:
+    """Return size and seconds of change of all media; those that are missing or no files are named together.
+
+    A time that a header cannot say becomes the nearest that it can.
+    """
+    stamps: dict[str, tuple[int, int]] = {}
     faults: list[str] = []
     count = 0
     for line in lines:
         for path in line.files:
-            if path in stamps:
+            if str(path) in stamps:
                 continue
             try:
                 member = member_of(path)
@@ -136,7 +133,7 @@ def _stamps(lines: Sequence[Line]) -> dict[Path, tuple[int, int]]:
                 size, changed = file_stamp(path)
                 if size > _LARGEST:
                     raise DataError(f"{path} has more than 8 GiB, which no member of a shard may have; cut it up")
-                stamps[path] = size, changed // 10**9
+                stamps[str(path)] = size, min(max(changed // 10**9, 0), _LARGEST)
             except (DataError, FileNotFoundError) as error:
                 count += 1
                 if count <= MAX_FAULTS:
@@ -147,34 +144,41 @@ def _stamps(lines: Sequence[Line]) -> dict[Path, tuple[int, int]]:
     return stamps
 
 
-def _plan(
-    lines: Sequence[Line], stamps: dict[Path, tuple[int, int]], places: list[Path]
-) -> tuple[list[_Shard], list[Line]]:
-    """Lay out the shards to the byte; returns them and the lines with paths of members."""
-    together: dict[Path | int, list[int]] = {}  # lines that share their (first) recording
-    for index, line in enumerate(lines):
-        together.setdefault(line.files[0] if line.files else index, []).append(index)
-    groups = list(together.values())
-    if len(groups) < len(places):
-        raise DataError(f"{len(groups)} recording(s) cannot be spread over {len(places)} shards; give a smaller shards")
-    random.Random(0).shuffle(groups)
-    weights = [
-        sum(stamps[path][0] for path in {p for i in group for p in lines[i].files}) + 2 * BLOCK * len(group)
-        for group in groups
-    ]
+def _plan(lines: Sequence[Line], stamps: dict[str, tuple[int, int]], places: list[Path]) -> list[_Shard]:
+    """Share lines out among shards of about the same size; those that share their (first) recording stay together."""
+    first: dict[str, int] = {}
+    group_of = array("q")
+    weights = array("q")
+    more: dict[int, set[str]] = {}  # recordings of groups that have several
+    for line in lines:
+        files = {str(path) for path in line.files}
+        name = str(line.files[0]) if files else ""
+        group = first.setdefault(name, len(weights)) if name else len(weights)
+        if group == len(weights):
+            weights.append(0)
+        seen = more.get(group, {name} if weights[group] else set())
+        weights[group] += sum(stamps[path][0] for path in files - seen) + 2 * BLOCK
+        if len(files | seen) > 1:
+            more[group] = files | seen
+        group_of.append(group)
+    del first, more
+    if len(weights) < len(places):
+        raise DataError(
+            f"{len(weights)} recording(s) cannot be spread over {len(places)} shards; give a smaller shards"
+        )
+    order = list(range(len(weights)))
+    random.Random(0).shuffle(order)
     lightest = [(0, number) for number in range(len(places))]
-    owners = [0] * len(groups)
-    for index in sorted(range(len(groups)), key=lambda i: -weights[i]):  # the heaviest first, each to the lightest
-        weight, owners[index] = lightest[0]
-        heapq.heapreplace(lightest, (weight + weights[index], owners[index]))
+    owners = np.zeros(len(order), np.int32)
+    for group in sorted(order, key=lambda group: -weights[group]):  # the heaviest first, each to the lightest
+        weight, owners[group] = lightest[0]
+        heapq.heapreplace(lightest, (weight + weights[group], int(owners[group])))
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
     shards = [_Shard(path) for path in places]
-    named: list[Line | None] = [None] * len(lines)
-    keys = _keys(lines)
-    for group, owner in zip(groups, owners, strict=True):
-        stored: dict[Path, tuple[str, str]] = {}  # member's name and path of each recording
-        for index in group:
-            named[index] = _add(shards[owner], lines[index], keys[index], stamps, stored)
-    return shards, [line for line in named if line is not None]
+    for index in np.argsort(ranks[group_of], kind="stable").tolist():
+        shards[owners[group_of[index]]].lines.append(index)
+    return shards
 
 
 def _keys(lines: Sequence[Line]) -> list[str]:
@@ -192,51 +196,80 @@ def _keys(lines: Sequence[Line]) -> list[str]:
     return keys
 
 
-def _add(
-    shard: _Shard, line: Line, key: str, stamps: dict[Path, tuple[int, int]], stored: dict[Path, tuple[str, str]]
-) -> Line:
-    """Add the members of a line to a shard; returns the line with paths of members."""
-    files = line.files
-    for number, path in enumerate(files):
-        if path not in stored:
-            suffix = path.suffix[1:].lower()
-            plain = re.fullmatch("[a-z0-9]{1,8}", suffix) and suffix != "json"
-            ending = suffix if plain else line.kind
-            name = f"{key}.{number}.{ending}" if line.parts is not None else f"{key}.{ending}"
-            stored[path] = name, shard.add(_Content(name, *stamps[path], path))
-    row, member = line_to_row(line), line_to_row(line)
+class _Layout:
+    """Where lines go in shards, to the byte. Members are made when they are asked for: there may be millions.
+
+    Attributes:
+        places: paths of the members of every line's files.
+    """
+
+    def __init__(self, lines: Sequence[Line], stamps: dict[str, tuple[int, int]], shards: list[_Shard]) -> None:
+        self.lines, self.stamps, self.shards = lines, stamps, shards
+        self.keys = _keys(lines)
+        self.places: list[tuple[str, ...]] = [()] * len(lines)
+        for shard in shards:
+            shard.size = sum(BLOCK + _padded(content.size) for content in self.members(shard))
+
+    def members(self, shard: _Shard) -> Iterator[_Content]:
+        """Yield the members of a shard in order, and take note of their places."""
+        offset = BLOCK
+        stored: dict[str, tuple[str, str]] = {}  # member's name and path of each recording of lines that share one
+        begin = None
+        for index in shard.lines:
+            line, key = self.lines[index], self.keys[index]
+            files = [str(path) for path in line.files]
+            if not files or files[0] != begin:
+                stored, begin = {}, files[0] if files else None
+            for number, path in enumerate(files):
+                if path in stored:
+                    continue
+                suffix = Path(path).suffix[1:].lower()
+                plain = re.fullmatch("[a-z0-9]{1,8}", suffix) and suffix != "json"
+                ending = suffix if plain else line.kind
+                name = f"{key}.{number}.{ending}" if line.parts is not None else f"{key}.{ending}"
+                content = _Content(name, *self.stamps[path], path)
+                stored[path] = name, Member(shard.path.name, offset, content.size, name).path()
+                offset += BLOCK + _padded(content.size)
+                yield content
+            self.places[index] = tuple(stored[path][1] for path in files)
+            row = line_to_row(_with(line, [stored[path][0] for path in files]))
+            raw = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace")
+            offset += BLOCK + _padded(len(raw))
+            yield _Content(f"{key}.json", len(raw), 0, raw)
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _with(line: Line, files: Sequence[str]) -> Line:
+    """Return a line with other paths of its media."""
     if line.parts is not None:
-        row["parts"], member["parts"] = ([stored[p][which] for p in files] for which in (0, 1))
-    elif files:
-        field_name = line.kind
-        row[field_name], member[field_name] = stored[files[0]]
-    raw = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    shard.add(_Content(f"{key}.json", len(raw), 0, raw))
-    extra = {name: member[name] for name in line.extra}
-    known = {name: value for name, value in member.items() if name not in extra}
-    return Line(**known, extra=extra, root=shard.path.parent)
+        return replace(line, parts=list(files))
+    changes: dict[str, Any] = {line.kind: files[0]} if files else {}
+    return replace(line, **changes)
 
 
-def _whole(shard: _Shard) -> bool:
+def _whole(path: Path, members: Iterable[_Content]) -> bool:
     """Tell whether a shard stands there with the very members that it should have."""
-    if not shard.path.is_file():
+    if not path.is_file():
         return False
     try:
-        with shard.path.open("rb") as file:
-            for there, wanted in zip(entries(file, shard.path), shard.members, strict=True):
+        with path.open("rb") as file:
+            for there, wanted in zip(entries(file, path), members, strict=True):
                 same = (there.name, there.size, there.time) == (wanted.name, wanted.size, wanted.time)
                 text = wanted.source if isinstance(wanted.source, bytes) else None
                 if not same or (text is not None and os.pread(file.fileno(), there.size, there.offset) != text):
                     raise DataError("of other lines")
     except ValueError:  # DataError, or more or fewer members
-        _log.warning("%s holds other lines or media than the manifest names now; it is written anew", shard.path)
+        _log.warning("%s holds other lines or media than the manifest names now; it is written anew", path)
         return False
     return True
 
 
-def _write(shard: _Shard) -> None:
-    with replacing(shard.path) as temporary, temporary.open("xb") as file:
-        for content in shard.members:
+def _write(path: Path, members: Iterable[_Content]) -> None:
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        for content in members:
             info = tarfile.TarInfo(content.name)
             info.size, info.mtime, info.mode = content.size, content.time, 0o644
             file.write(info.tobuf(tarfile.USTAR_FORMAT))

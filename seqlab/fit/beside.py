@@ -10,8 +10,9 @@ from seqlab.corpora._common import some
 from seqlab.corpora._images import stop
 from seqlab.corpora.table import ALIASES
 from seqlab.errors import DataError
-from seqlab.fit.items import Item, kind_of, to_lines
+from seqlab.fit.items import Item, to_lines
 from seqlab.manifest import Line
+from seqlab.media.kinds import kind_of
 
 TEXT_SUFFIXES = (".gt.txt", ".txt", ".lab")
 _MOST_TEXT = 100_000  # bytes of a text file, of a list fifty times as many

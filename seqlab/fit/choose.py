@@ -7,7 +7,7 @@ names one of them, and the others say where the data differ from its own.
 import statistics
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,23 +141,32 @@ class Choice:
         recipe: name of the experiment that the settings go out from.
         settings: dotted keys and values.
         reasons: (what, why), in order.
+        given: keys that the user set; nothing is chosen there.
     """
 
     recipe: str
     settings: dict[str, Any]
     reasons: list[tuple[str, str]]
+    given: Collection[str] = ()
+
+    def asked(self, key: str) -> bool:
+        """Tell whether the user set a key, or what it is part of."""
+        return any(key == own or key.startswith(f"{own}.") for own in self.given)
 
     def set(self, settings: Mapping[str, Any], why: str) -> None:
-        """Set further values, with the reason."""
+        """Set further values, with the reason, where the user set none."""
+        settings = {key: value for key, value in settings.items() if not self.asked(key)}
+        if not settings:
+            return
         self.settings |= settings
         self.reasons.append((", ".join(f"{key}={value}" for key, value in settings.items()), why))
 
 
-def choose(facts: Facts, recipe: str | None = None) -> Choice:
-    """Choose a recipe, unless one is given, and settings beside it."""
+def choose(facts: Facts, recipe: str | None = None, given: Collection[str] = ()) -> Choice:
+    """Choose a recipe, unless one is given, and settings beside it and beside the keys given."""
     fitting, _, why = next(row for row in RECIPES if row[1](facts))
     recipe, why = (recipe, "as asked for") if recipe else (fitting, why)
-    choice = Choice(recipe, {}, [(f"as experiment={recipe}", why)])
+    choice = Choice(recipe, {}, [(f"as experiment={recipe}", why)], given)
     for rule in RULES:
         if rule.when(facts):
             choice.set({k: v(facts) if callable(v) else v for k, v in rule.settings.items()}, rule.why)

@@ -9,9 +9,9 @@ from seqlab.corpora import kaldi, librispeech, line_pairs, lj_speech, pages
 from seqlab.corpora._common import some
 from seqlab.errors import DataError
 from seqlab.fit.beside import find_pairs, pair_lines
-from seqlab.fit.items import kind_of
 from seqlab.fit.tables import find_tables, table_lines
 from seqlab.manifest import Line, read_manifest
+from seqlab.media.kinds import kind_of
 from seqlab.pages import read_page
 from seqlab.pages.files import SUFFIXES as PAGE_SUFFIXES
 from seqlab.pages.files import find_pages
@@ -31,6 +31,7 @@ LAYOUTS = (
     *("table", "kaldi", "librispeech", "lj_speech", "pages", "line_pairs"),
     *("audio", "image", "strokes", "features"),
 )
+RUN_FILE = "fit.json"  # marks a run folder of seqlab fit, which may lie below the data
 _PAGES_OPENED = 20  # page files that are looked into before a folder counts as one without pages
 
 
@@ -82,7 +83,10 @@ def discover(
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file())
+    """List the files below a folder, but hidden ones and those of run folders of seqlab fit."""
+    files = sorted(p for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file())
+    runs = {path.parent for path in files if path.name == RUN_FILE}
+    return [path for path in files if runs.isdisjoint(path.parents)] if runs else files
 
 
 def _found(source: Path, media: Path | None, columns: Mapping[str, str], layout: str | None) -> dict[str, Found]:
@@ -152,7 +156,8 @@ def _pages(folder: Path, files: list[Path]) -> int:
     """Count page files, 0 where the first of them are none: ink and metadata are XML, too."""
     if not any(path.suffix.lower() in PAGE_SUFFIXES for path in files):
         return 0
-    paths = find_pages(folder)
+    known = set(files)
+    paths = [path for path in find_pages(folder) if path in known]
     for path in paths[:_PAGES_OPENED]:
         try:
             read_page(path)

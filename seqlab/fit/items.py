@@ -11,15 +11,7 @@ from seqlab.corpora._images import read_sizes, stop
 from seqlab.corpora._speech import Utterance, speech_lines
 from seqlab.errors import DataError
 from seqlab.manifest import Line
-from seqlab.media.image import IMAGE_SUFFIXES
 
-SUFFIXES: dict[str, frozenset[str]] = {
-    "audio": frozenset((".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".sph", ".m4a", ".mp4"))
-    | {".webm"},
-    "image": frozenset(IMAGE_SUFFIXES),
-    "strokes": frozenset((".inkml", ".unp", ".unipen", ".xml", ".json")),
-    "features": frozenset((".npy", ".npz")),
-}
 MAX_FAULTY = 0.2  # share of recordings that may be missing or broken before data counts as misunderstood
 _log = logging.getLogger(__name__)
 
@@ -36,12 +28,6 @@ class Item:
     end: float | None = None
     where: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
-
-
-def kind_of(path: str | Path) -> str | None:
-    """Return what a file is by its name: audio, image, strokes, features, or None."""
-    suffix = Path(path).suffix.lower()
-    return next((kind for kind, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
 
 def to_lines(kind: str, parts: Mapping[str, list[Item]], out: Path) -> dict[str, list[Line]]:

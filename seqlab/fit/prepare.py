@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from seqlab.config import Config, build, compose, save_yaml
+from seqlab.config import Config, build, compose, read_overrides, save_yaml
 from seqlab.data.augment import Rejoin
 from seqlab.doctor import examine
 from seqlab.errors import DataError
@@ -47,7 +47,7 @@ class Wish:
         media: see discover.
         columns: see discover.
         recipe: experiment to go out from, or None for the one that fits best.
-        shares: of dev and test, where they are not given.
+        shares: of dev and test, where they are not given; None: see divide.
         split_by: speaker, document, line, or None for the first that serves.
         seed: of split and training.
     """
@@ -60,12 +60,12 @@ class Wish:
     media: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     recipe: str | None = None
-    shares: tuple[float, float] = (0.1, 0.1)
+    shares: tuple[float, float] | None = None
     split_by: str | None = None
     seed: int = 1
 
 
-def compose_fit(run: Path, overrides: Sequence[str]) -> Config:
+def compose_fit(run: Path, overrides: Sequence[str] = ()) -> Config:
     """Compose the training of a run folder from its experiment/fit.yaml, as seqlab train would."""
     return compose("train", ["experiment=fit", *overrides], str(run))
 
@@ -79,15 +79,29 @@ class _Experiment:
     corpus: Config
     choice: Choice
 
+    def finish(self) -> Config:
+        """Write the file with the overrides in it, so that it says all, and compose the training from it alone."""
+        choices, settings = read_overrides(self.wish.overrides)
+        self._write(choices, self.choice.settings | settings)
+        return compose_fit(self.run)
+
     def compose(self, **more: Any) -> Config:
-        """Write the file, with further settings for this time, and compose the training."""
-        node: Config = {"defaults": [self.choice.recipe, {"override /corpus": "manifest"}, "_self_"]}
+        """Write the file, with further settings for this time, and compose the training with the overrides on top."""
+        self._write({}, self.choice.settings | more)
+        return compose_fit(self.run, self.wish.overrides)
+
+    def _write(self, choices: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Write the file: choices of groups beside the recipe's, and dotted settings."""
+        groups = [{name: choice} for name, choice in ({"override /corpus": "manifest"} | dict(choices)).items()]
+        node: Config = {"defaults": [self.choice.recipe, *groups, "_self_"]}
         node |= {"name": self.wish.name, "seed": self.wish.seed, "corpus": self.corpus}
-        for key, value in (self.choice.settings | more).items():
+        for key, value in settings.items():
             *steps, last = key.split(".")
             place = node
             for step in steps:
                 place = place.setdefault(step, {})
+            if isinstance(value, dict) and isinstance(place.get(last), dict):
+                value = {**place[last], **value}
             place[last] = value
         path = self.run / "experiment" / "fit.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +110,6 @@ class _Experiment:
         reasons = [f"# {what}: {why}" for what, why in self.choice.reasons]
         with atomic_write(path) as file:
             file.write("\n".join(["# @package _global_", f"# {self.wish.name}: chosen by seqlab fit", *reasons, text]))
-        return compose_fit(self.run, self.wish.overrides)
 
 
 def prepare(wish: Wish, run: Path, console: Console) -> Config:
@@ -128,7 +141,9 @@ def prepare(wish: Wish, run: Path, console: Console) -> Config:
     corpus: Config = {part: [str(data / f"{part}.jsonl")] for part in parts}
     if facts.single:
         corpus["rejoin_from"] = corpus["train"]
-    experiment = _Experiment(run, wish, corpus, choose(facts, wish.recipe))
+    own = read_overrides(wish.overrides)[1]
+    given = {key for key, value in own.items() if not isinstance(value, dict)}
+    experiment = _Experiment(run, wish, corpus, choose(facts, wish.recipe, given))
     tokenizer = build(experiment.compose()["tokenizer"], "tokenizer")
     texts = [line.text for line in parts["train"]]
     if facts.single and facts.kind == "audio":  # what stands between joined texts has a label, too
@@ -147,7 +162,7 @@ def prepare(wish: Wish, run: Path, console: Console) -> Config:
     experiment.choice.set({"training.budget_minutes": round(budget, 3)}, f"{wish.minutes:g} minutes for all of it")
     for what, why in experiment.choice.reasons:
         _say(console, f"  {what}: {why}")
-    return experiment.compose()
+    return experiment.finish()
 
 
 def _say(console: Console, text: str) -> None:
@@ -238,7 +253,7 @@ def _fit_time(experiment: _Experiment, lines: list[Line], tokenizer: Any) -> flo
         ("threads", threads, training["threads"] == 1 < threads and not gpu),
         ("precision", "32-true", training["precision"] != "32-true" and not gpu),
     ):
-        if not wanted or any(o.startswith(f"training.{key}=") for o in experiment.wish.overrides):
+        if not wanted or choice.asked(f"training.{key}"):
             continue
         trial = {**config, "training": {**training, key: value}}
         now, now_cpu = seconds_per_pass(trial, lines, lines, tokenizer, most)
@@ -249,7 +264,9 @@ def _fit_time(experiment: _Experiment, lines: list[Line], tokenizer: Any) -> flo
     passes = 60 * minutes * (1 - RESERVE) / max(wall if gpu else cpu / ratio, 1e-9)
     told = f"about {passes:.1f} passes over the training lines in the time"
     hidden = config["encoder"].get("hidden_size")
-    if passes >= PASSES or not isinstance(hidden, int) or hidden // 2 < LEAST_HIDDEN:
+    if choice.asked("encoder.hidden_size"):
+        choice.reasons.append(("size as asked for", told))
+    elif passes >= PASSES or not isinstance(hidden, int) or hidden // 2 < LEAST_HIDDEN:
         choice.reasons.append(("size as the recipe has it", told))
     else:
         choice.set({"encoder.hidden_size": hidden // 2}, f"{told}: a smaller net learns more in it")

@@ -13,6 +13,8 @@ from seqlab.manifest import Line
 PARTS = ("train", "dev", "test")
 LEAST = 10  # lines that can be divided at all
 ENOUGH = 1000  # lines in dev and in test that are enough for an error rate; the rest is better learnt from
+TENTH = 0.1  # share of dev and of test, where none is asked for
+LEAST_TRAIN = 0.5  # share of the lines not asked for in dev and test that whole speakers or documents must leave
 FEW = 20  # lines that dev and test should have, as long as train keeps half
 DOCUMENT_KEYS = ("page", "document", "book", "chapter", "session", "folder")
 FEW_DOCUMENTS = 5  # fewer are no sample of documents
@@ -33,7 +35,7 @@ class Split:
     told: str
 
 
-def divide(parts: Mapping[str, Sequence[Line]], shares: tuple[float, float], by: str | None, seed: int) -> Split:
+def divide(parts: Mapping[str, Sequence[Line]], shares: tuple[float, float] | None, by: str | None, seed: int) -> Split:
     """Make train, dev and test of lines; what is given as a part stays one, what lacks is drawn from train.
 
     The units drawn are speakers where all are known, else documents (pages, books, folders), else lines; the first of
@@ -42,7 +44,8 @@ def divide(parts: Mapping[str, Sequence[Line]], shares: tuple[float, float], by:
 
     Args:
         parts: lines by train, dev, test, or "" for those not divided yet.
-        shares: of dev and test among the lines that are divided; 0 draws no test.
+        shares: of dev and test among the lines that are divided; 0 draws no test. None: a tenth each, FEW lines or
+            more as far as there are, and ENOUGH at most.
         by: speaker, document or line, or None for the first that serves.
         seed: draws.
 
@@ -51,7 +54,8 @@ def divide(parts: Mapping[str, Sequence[Line]], shares: tuple[float, float], by:
     """
     lines = {part: list(rows) for part, rows in parts.items() if rows}
     whole = [*lines.pop("", []), *lines.pop("train", [])]
-    drawn = [part for part, share in zip(PARTS[1:], shares, strict=True) if part not in lines and share]
+    wanted = dict(zip(PARTS[1:], shares or (TENTH, TENTH), strict=True))
+    drawn = [part for part, share in wanted.items() if part not in lines and share]
     if len(whole) < LEAST:
         raise DataError(f"{len(whole)} line(s) to train on; at least {LEAST} are needed, and hundreds to learn well")
     media = _media([*whole, *(line for rows in lines.values() for line in rows)])
@@ -66,12 +70,17 @@ def divide(parts: Mapping[str, Sequence[Line]], shares: tuple[float, float], by:
             rows[:] = kept
         held.update(name for line in rows for name in media[id(line)])
     if drawn:
-        wanted = zip(PARTS[1:], shares, strict=True)
-        drawn_shares = {part: _share(share, len(whole)) if part in drawn else 0.0 for part, share in wanted}
-        new, kind = _draw(whole, media, drawn_shares, by, seed)
+        least = LEAST_TRAIN
+        drawn_shares = {part: share if part in drawn else 0.0 for part, share in wanted.items()}
+        if shares is None:
+            drawn_shares = {part: _share(share, len(whole)) for part, share in drawn_shares.items()}
+        else:
+            least *= 1 - sum(drawn_shares.values())
+        total = len(whole)
+        new, kind = _draw(whole, media, drawn_shares, least, by, seed)
         lines |= {part: rows for part, rows in new.items() if part in (*drawn, "train")}
         whole = lines.pop("train")
-        told.append(f"{' and '.join(drawn)} drawn by {kind}, seed {seed}")
+        told.append(f"{' and '.join(drawn)} drawn by {kind}, seed {seed}: {_why(drawn, wanted, lines, total, shares)}")
     result = {"train": whole, **{part: lines[part] for part in PARTS[1:] if lines.get(part)}}
     if not result["train"] or "dev" not in result:
         raise DataError("nothing is left for train or dev: give other parts, or dev a share above 0")
@@ -90,10 +99,31 @@ def _share(share: float, lines: int) -> float:
     return min(max(share * lines, min(FEW, lines / 4)), ENOUGH) / lines
 
 
+def _why(
+    drawn: Sequence[str],
+    wanted: Mapping[str, float],
+    lines: Mapping[str, Sequence[Line]],
+    total: int,
+    shares: tuple[float, float] | None,
+) -> str:
+    """Say in words why the parts drawn have as many lines as they have."""
+    got = " and ".join(f"{len(lines.get(part, []))}" for part in drawn)
+    asked = " and ".join(f"{wanted[part]:g}" for part in drawn)
+    if shares is not None:
+        return f"{got} of {total} lines, the shares {asked} as asked for, in whole units"
+    rule = f"a tenth each, but {FEW} lines or more as far as train keeps half, {ENOUGH} at most; --shares sets others"
+    return f"{got} of {total} lines, {rule}"
+
+
 def _draw(
-    lines: list[Line], media: Mapping[int, tuple[str, ...]], shares: Mapping[str, float], by: str | None, seed: int
+    lines: list[Line],
+    media: Mapping[int, tuple[str, ...]],
+    shares: Mapping[str, float],
+    least: float,
+    by: str | None,
+    seed: int,
 ) -> tuple[dict[str, list[Line]], str]:
-    """Draw parts by the coarsest units that serve."""
+    """Draw parts by the coarsest units that serve, of which enough lines remain for train."""
     for kind in (by,) if by else ("speaker", "document", "line"):
         units = _units(lines, media, kind)
         if len(units) < 3 or (kind == "document" and by is None and len(units) < FEW_DOCUMENTS):
@@ -102,7 +132,7 @@ def _draw(
             parts = draw_splits("fit", units, kind, shares["dev"], shares["test"], seed)
         except DataError:
             continue
-        if by or kind == "line" or 2 * len(parts["train"]) >= len(lines):
+        if by or kind == "line" or len(parts["train"]) >= least * len(lines):
             return {part: rows for part, rows in parts.items() if rows}, kind
     named = by or "line"
     raise DataError(

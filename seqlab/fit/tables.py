@@ -4,23 +4,26 @@ Looked at are the names of columns and which values are files on disk. JSON line
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from seqlab.corpora._common import manifest_path, some
 from seqlab.corpora._images import stop
 from seqlab.corpora._speech import inside
-from seqlab.corpora._tables import read_table
+from seqlab.corpora._tables import SAVE, read_table
 from seqlab.corpora.table import ALIASES, USUAL
 from seqlab.errors import DataError
-from seqlab.fit.items import Item, kind_of, to_lines
+from seqlab.fit.items import Item, to_lines
 from seqlab.manifest import Line, read_manifest
+from seqlab.media.kinds import kind_of
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
 COLUMNS = ("media", "text", "speaker", "split", "id", "start", "end")
 NATIVE = ("audio", "parts", "image", "strokes", "features")  # fields of a manifest that hold the medium
 _SPEAKERS = (*USUAL["speaker"], "writer", "writer_id", "author")
 _LOOKED_AT = 200  # rows that columns are guessed from
+_NOTES = (".xml", ".json")  # beside other media they are notes, no ink
+Endings = dict[Path, dict[str, list[Path]]]  # media files by folder and by name without ending
 
 
 def find_tables(source: Path) -> dict[str, Path]:
@@ -73,14 +76,17 @@ def table_lines(
     columns, rows = _sample(first)
     base, chosen, kind = _guess(first, columns, rows, media, dict(given))
     faults: list[str] = []
+    endings: Endings = {}
     parts: dict[str, list[Item]] = {}
     for part, path in tables.items():
         if lacking := [c for c in chosen.values() if c not in _sample(path)[0]]:
             raise DataError(f"{path} has no column {', '.join(lacking)}, {first.name} has")
-        for own, item in _items(path, base if media or path == first else path.parent, chosen, faults):
+        for own, item in _items(path, base if media or path == first else path.parent, chosen, faults, endings):
             parts.setdefault(part or own, []).append(item)
     stop(faults, "fit")
     told = ", ".join(f"{what} {column!r}" for what, column in chosen.items())
+    if unused := [column for column in columns if column and column not in chosen.values()]:
+        told += f"; not used: {', '.join(map(repr, unused))}"
     return to_lines(kind, parts, out), f"{kind}; columns: {told}" + (f"; media below {base}" if kind else "")
 
 
@@ -136,6 +142,8 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 continue
             try:
                 row = json.loads(raw.decode("utf-8-sig"))
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}:{number}: byte {raw[error.start]:#04x} is not UTF-8; {SAVE}") from None
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}:{number}: not JSON ({error})") from None
             if not isinstance(row, dict):
@@ -147,18 +155,41 @@ def _guess(
     path: Path, columns: list[str], rows: list[dict[str, str]], media: Path | None, given: dict[str, str]
 ) -> tuple[Path, dict[str, str], str]:
     """Tell the folder of the media, the column of each thing, and the kind of the media."""
+    folders = [media] if media else [path.parent, *sorted(p for p in path.parent.iterdir() if p.is_dir())]
+    endings: Endings = {}
+    if path.suffix.lower() != ".jsonl" and (no_names := _headless(columns, folders, endings)):
+        raise DataError(
+            f"{path}: the first row names a file, {no_names}: there is no header; put one on top that names the "
+            f"columns, such as file,text ({len(columns)} columns)"
+        )
     if absent := [name for name in given.values() if name not in columns]:
         raise DataError(f"{path} has no column {', '.join(absent)}; its header is {', '.join(columns)}")
-    lower = {column.lower(): column for column in reversed(columns)}
+    plain = {_plain(column): column for column in reversed(columns)}
     names = USUAL | {"speaker": _SPEAKERS}
     chosen = dict(given)
-    candidates = (
-        [given["media"]] if "media" in given else [c for c in columns if any(kind_of(r.get(c, "")) for r in rows)]
-    )
-    folders = [media] if media else [path.parent, *sorted(p for p in path.parent.iterdir() if p.is_dir())]
-    hits = {(c, f): sum(_there(f, row.get(c, "")) for row in rows) for c in candidates for f in folders}
-    best = max(hits, key=lambda place: hits[place], default=None)
+    candidates = [given["media"]] if "media" in given else [c for c in columns if c]
+    named = [c for c in candidates if any(kind_of(r.get(c, "")) for r in rows)]
+    hits: dict[tuple[str, Path], int] = {}
+    best = None
+    for tried in (named, candidates):  # names with an ending come first
+        hits = {
+            (c, f): sum(_locate(f, r.get(c, ""), endings) is not None for r in rows) for c in tried for f in folders
+        }
+        best = max(hits, key=lambda place: hits[place], default=None)
+        if best and hits[best]:
+            break
     if best is None or not hits[best]:
+        values = [row.get(column, "") for column in candidates for row in rows]
+        if several := next((fits for v in values for f in folders if len(fits := _fitting(f, v, endings)) > 1), None):
+            raise DataError(
+                f"{path}: names of files need their ending: {several[0].stem} could be "
+                f"{some([file.name for file in several])}"
+            )
+        if windows := next((v for v in values if "\\" in v and kind_of(v)), None):
+            raise DataError(
+                f"{path}: {windows} is a path of Windows, and no such file lies below {media or path.parent}; write "
+                "paths that count from the table's folder, or give the folder that they count from, --media DIR"
+            )
         looked = f"below {media}" if media else f"in {path.parent} and the folders there"
         raise DataError(
             f"{path}: no column names files that are {looked}; its header is {', '.join(columns)}"
@@ -169,7 +200,7 @@ def _guess(
     if rivals := sorted({c for (c, _), n in hits.items() if n == hits[best] and c != best[0]}):
         raise DataError(f"{path}: {best[0]} and {', '.join(rivals)} both name files; say which, --columns media=NAME")
     for what in COLUMNS[1:]:
-        usual = next((lower[name] for name in names[what] if name in lower), None)
+        usual = next((plain[_plain(name)] for name in names[what] if _plain(name) in plain), None)
         if what not in chosen and usual is not None and usual not in chosen.values():
             chosen[what] = usual
     if "text" not in chosen:
@@ -179,27 +210,72 @@ def _guess(
                 f"{path}: which column is the text? Its header is {', '.join(columns)}; say so, --columns text=NAME"
             )
         chosen["text"] = rest[0]
-    kinds = {kind_of(row.get(best[0], "")) for row in rows} - {None}
+    found = (_locate(best[1], row.get(best[0], ""), endings) for row in rows)
+    kinds = {kind_of(file) for file in found if file}
     if len(kinds) != 1:
         raise DataError(f"{path}: column {best[0]} names {' and '.join(sorted(map(str, kinds)))}; fit takes one kind")
     ordered = {what: chosen[what] for what in COLUMNS if what in chosen}
     return best[1], ordered, str(kinds.pop())
 
 
-def _there(folder: Path, name: str) -> bool:
+def _plain(name: str) -> str:
+    """Return a name without what is written this way and that: Speaker ID, speaker-id, speaker_id."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def _headless(columns: Sequence[str], folders: Iterable[Path], endings: Endings) -> str | None:
+    """Return what stands in place of a column's name and names a file."""
+    usual = {_plain(name) for names in (*USUAL.values(), _SPEAKERS) for name in names}
+    known = any(_plain(column) in usual for column in columns)
+    for column in columns:
+        if kind_of(column) or (not known and any(_locate(folder, column, endings) for folder in folders)):
+            return column
+    return None
+
+
+def _locate(folder: Path, name: str, endings: Endings) -> Path | None:
+    """Return the one media file that a name means: as it stands, with slashes for backslashes, or without ending."""
+    for spelled in (name, name.replace("\\", "/")):
+        try:
+            path = inside(folder, spelled, "")
+            if kind_of(path) and path.is_file():
+                return path
+        except (DataError, OSError, ValueError):
+            continue
+    fits = _fitting(folder, name, endings)
+    return fits[0] if len(fits) == 1 else None
+
+
+def _fitting(folder: Path, name: str, endings: Endings) -> list[Path]:
+    """Return the media files that a name without ending could mean."""
     try:
-        return kind_of(name) is not None and inside(folder, name, "").is_file()
+        path = inside(folder, name.strip().replace("\\", "/"), "")
+        if kind_of(path):
+            return []
+        if path.parent not in endings:
+            found: dict[str, list[Path]] = {}
+            for file in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
+                if kind_of(file) and not file.name.startswith("."):
+                    found.setdefault(file.stem, []).append(file)
+            endings[path.parent] = found
     except (DataError, OSError, ValueError):
-        return False
+        return []
+    fits = endings[path.parent].get(path.name, [])
+    return [file for file in fits if file.suffix.lower() not in _NOTES] or fits
 
 
-def _items(path: Path, base: Path, chosen: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, Item]]:
+def _items(
+    path: Path, base: Path, chosen: Mapping[str, str], faults: list[str], endings: Endings
+) -> Iterator[tuple[str, Item]]:
     """Yield the part that a row names, or "", with its item."""
+    rows: dict[tuple[Path, float, str], int] = {}
     for number, row in _table(path)[1]:
         where = f"{path}:{number}"
         value = {what: row.get(column, "").strip() for what, column in chosen.items()}
         try:
-            medium = inside(base, value["media"], where)
+            medium = _locate(base, value["media"], endings) or inside(base, value["media"], where)
+            if several := _fitting(base, value["media"], endings)[1:]:
+                raise DataError(f"{where}: {value['media']}: the name needs its ending, {several[0].name} fits, too")
             span = float(value.get("start") or 0), float(value["end"]) if value.get("end") else None
         except ValueError as error:
             faults.append(str(error) if isinstance(error, DataError) else f"{where}: start or end is no number")
@@ -208,6 +284,11 @@ def _items(path: Path, base: Path, chosen: Mapping[str, str], faults: list[str])
         if part and part not in ALIASES:
             faults.append(f"{where}: split {part!r} is none of {', '.join(ALIASES)}")
             continue
+        if not value.get("id"):
+            before = rows.setdefault((medium, span[0], part), number)
+            if before != number:
+                faults.append(f"{path}: {value['media']} is named twice, rows {before} and {number}: leave one")
+                continue
         name = value.get("id") or value["media"] + (f":{span[0]:g}" if "start" in chosen else "")
         text = " ".join(value["text"].split())
         yield ALIASES.get(part, ""), Item(name, text, medium, value.get("speaker") or None, *span, where)

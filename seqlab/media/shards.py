@@ -4,9 +4,9 @@
 
 Members whose names are equal up to the first dot of the last part are one line and stand side by side, as in
 webdataset (https://github.com/webdataset/webdataset). The text is ``text``, ``transcript`` or ``transcription`` of
-key.json, or key.txt; further fields of key.json are those of a manifest's line. Fields such as ``audio`` may name any
-member of the same shard, as those of seqlab prepare do; without one, the line has the medium of its key. A line
-without ``id`` is called SHARD/KEY.
+key.json, or key.txt with its white space joined; key.txt of an image has one line. Further fields of key.json are those
+of a manifest's line. Fields such as ``audio`` may name any member of the same shard, as those of seqlab prepare do;
+without one, the line has the medium of its key. A line without ``id`` is called SHARD/KEY.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ KINDS = {
 }
 MAX_TEXT = 16 * 2**20  # bytes of one key.json or key.txt
 MAX_SHARDS = 1_000_000
-_VERSION = 1
+_VERSION = 2
 _RANGE = re.compile(r"\{([^{}]*)\}")
 _log = logging.getLogger(__name__)
 
@@ -211,7 +211,9 @@ def _line(file: BinaryIO, shard: Path, key: str, group: dict[str, Entry], media:
         row[own[0][0]] = path(own[0][1])
     if row.get("text") is None:
         other = row.get("transcript", row.get("transcription"))
-        row["text"] = _text(file, group["txt"]).strip() if other is None and "txt" in group else other
+        if other is None and "txt" in group:
+            other = one_line(_text(file, group["txt"]), bool(row.get("image")), group["txt"].name)
+        row["text"] = other
     if row["text"] is None:
         raise DataError(f'has no text: needs {key}.txt, or "text" or "transcript" in {key}.json')
     if not isinstance(row.get("id"), str) or not row["id"]:
@@ -223,6 +225,23 @@ def _line(file: BinaryIO, shard: Path, key: str, group: dict[str, Entry], media:
     except RecursionError:
         raise DataError("its json is nested too deeply; write it anew") from None
     return raw
+
+
+def one_line(text: str, image: bool, where: str) -> str:
+    """Return the text of a file that holds nothing else, white space joined: no line break is a symbol.
+
+    Args:
+        text: of the file.
+        image: it belongs to a line image, which shows one line.
+        where: the file's name, for messages.
+
+    Raises:
+        DataError: several lines of text belong to a line image.
+    """
+    rows = text.strip().splitlines()
+    if image and len(rows) > 1:
+        raise DataError(f"{where}: {len(rows)} lines of text for one line image; leave one")
+    return " ".join(text.split())
 
 
 def _text(file: BinaryIO, entry: Entry) -> str:

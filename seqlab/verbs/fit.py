@@ -13,17 +13,19 @@ from typing import Any
 
 from rich.console import Console
 
-from seqlab.config import compose, conf_dir
+from seqlab.config import compose, conf_dir, quoted, read_overrides
 from seqlab.errors import ConfigError, Preempted
 from seqlab.files import atomic_write
-from seqlab.fit.discover import LAYOUTS, LOOKED_FOR
+from seqlab.fit.discover import LAYOUTS, LOOKED_FOR, RUN_FILE
 from seqlab.fit.prepare import Wish, compose_fit, prepare
+from seqlab.fit.split import TENTH
 from seqlab.verbs.evaluate import evaluate
 from seqlab.verbs.train import train
 from seqlab.verbs.tune import tune
 
-STATE = "fit.json"  # in the run folder: what the command was, and which stages are done
-OWN = ("run_dir", "resume", "overwrite", "experiment", "corpus", "init", "lm", "lag")  # settings that are fit's own
+STATE = RUN_FILE  # in the run folder: what the command was, and which stages are done
+# Settings that are fit's own.
+OWN = ("run_dir", "resume", "overwrite", "experiment", "corpus", "init", "lm", "lag", "hydra")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,8 +62,9 @@ def parser() -> argparse.ArgumentParser:
     kinds = ("speaker", "document", "line")
     told = "what stays together (default: speakers where known, else pages or folders, else lines)"
     made.add_argument("--split-by", choices=kinds, help=told)
-    shares = "shares of dev and test, where they are not given; TEST 0: none (default 0.1 0.1)"
-    made.add_argument("--shares", type=float, nargs=2, metavar=("DEV", "TEST"), default=(0.1, 0.1), help=shares)
+    shares = "shares of dev and test, where they are not given, kept as they are; TEST 0: none (default: a tenth each, "
+    shares += "but 20 lines or more as far as train keeps half, 1000 at most)"
+    made.add_argument("--shares", type=float, nargs=2, metavar=("DEV", "TEST"), help=shares)
     made.add_argument("--seed", type=int, default=1, help="of split and training (default %(default)s)")
     return made
 
@@ -79,7 +82,6 @@ def fit(arguments: Sequence[str], console: Console) -> int:
     source = Path(given.source).expanduser()
     place = source.resolve()
     name = re.sub(r"[^\w.-]+", "_", place.stem if source.is_file() else place.name) or "fit"
-    dev, test = given.shares
     wish = Wish(
         source,
         name,
@@ -89,7 +91,7 @@ def fit(arguments: Sequence[str], console: Console) -> int:
         Path(given.media).expanduser() if given.media else None,
         dict(pair.split("=", 1) for pair in given.columns),
         given.recipe,
-        (dev, test),
+        (given.shares[0], given.shares[1]) if given.shares else None,
         given.split_by,
         given.seed,
     )
@@ -104,7 +106,7 @@ def fit(arguments: Sequence[str], console: Console) -> int:
     state = _open(given, source, run)
     stages: dict[str, Callable[[], Any]] = {
         "prepared": lambda: prepare(wish, run, console),
-        "trained": lambda: _train(run, given.overrides, console),
+        "trained": lambda: _train(run, console),
         "tuned": lambda: _tune(run, console),
         "evaluated": lambda: _evaluate(run, console),
     }
@@ -117,7 +119,7 @@ def fit(arguments: Sequence[str], console: Console) -> int:
             state["done"].append(stage)
             _write_state(run, state)
     again = ["seqlab", "train", "--config-dir", str(run), "experiment=fit", f"run_dir=runs/{name}-again"]
-    _say(console, f"the same training again: {shlex.join([*again, *given.overrides])}")
+    _say(console, f"the same training again: {shlex.join(again)}")
     _say(console, f"use it: seqlab transcribe {shlex.quote(str(run))} FILE...")
     return 0
 
@@ -130,7 +132,7 @@ def _check(given: argparse.Namespace) -> None:
     """Refuse options that make no sense."""
     if not 0.05 <= given.minutes <= 1e6:
         raise ConfigError(f"--minutes must be 0.05 or more, got {given.minutes:g}")
-    dev, test = given.shares
+    dev, test = given.shares or (TENTH, TENTH)
     if not (0 < dev < 1 and 0 <= test < 1 and dev + test < 1):
         raise ConfigError(f"--shares: dev and test are shares of the lines that leave some to train, got {dev} {test}")
     if given.seed < 0:
@@ -142,10 +144,11 @@ def _check(given: argparse.Namespace) -> None:
         key = override.split("=")[0].lstrip("+~")
         if "=" not in override:
             raise ConfigError(f"{override!r} is no KEY=VALUE; one folder or table is taken, settings follow it")
-        if key.split(".")[0] in OWN:
+        if re.split("[./]", key)[0] in OWN:
             cures = {"run_dir": "--output", "overwrite": "--overwrite", "experiment": "--recipe"}
             cure = cures.get(key, "seqlab train for that")
             raise ConfigError(f"{key}: seqlab fit sets it by itself; use {cure}")
+    read_overrides(given.overrides)
     if given.recipe and not (conf_dir() / "experiment" / f"{given.recipe}.yaml").is_file():
         known = ", ".join(path.stem for path in sorted((conf_dir() / "experiment").glob("*.yaml")))
         raise ConfigError(f"--recipe: there is no experiment {given.recipe!r}; there are {known}")
@@ -169,7 +172,13 @@ def _open(given: argparse.Namespace, source: Path, run: Path) -> dict[str, Any]:
             before, done = state["asked"], state["done"]
         except (ValueError, KeyError, TypeError):
             raise ConfigError(f"{path} is damaged; --overwrite begins anew") from None
-        if changed := sorted(k for k in asked if before.get(k) != asked[k]):
+        changed = sorted(k for k in asked if before.get(k) != asked[k])
+        if changed and not done:  # nothing worth keeping: what was asked for was wrong
+            for part in (run / "data", run / "experiment"):
+                shutil.rmtree(part, ignore_errors=True)
+            changed, before = [], asked
+            _write_state(run, {"asked": asked, "done": []})
+        if changed:
             told = "; ".join(f"{k} {before.get(k)}, now {asked[k]}" for k in changed)
             raise ConfigError(
                 f"{run} was begun by another command ({told}); give another --output, or --overwrite to replace it"
@@ -185,10 +194,10 @@ def _write_state(run: Path, state: Mapping[str, Any]) -> None:
         json.dump(state, file, indent=1)
 
 
-def _train(run: Path, overrides: Sequence[str], console: Console) -> None:
+def _train(run: Path, console: Console) -> None:
     """Train, or go on where training was stopped."""
     resume = (run / "checkpoints" / "last.ckpt").is_file()
-    config = compose_fit(run, overrides) | {"run_dir": str(run), "resume": resume, "overwrite": not resume}
+    config = compose_fit(run) | {"run_dir": str(run), "resume": resume, "overwrite": not resume}
     try:
         train(config, run, console)
     except Preempted as error:
@@ -207,5 +216,5 @@ def _evaluate(run: Path, console: Console) -> None:
     if not tested:
         tested = [str(run / "data" / "dev.jsonl")]
         _say(console, "there is no test part: the rates of dev, on which decoding was tuned, flatter")
-    config = compose("evaluate", [f"model='{run}'"]) | {"model": str(run), "manifest": tested}
+    config = compose("evaluate", [f"model={quoted(str(run))}"]) | {"model": str(run), "manifest": tested}
     evaluate(config, console)

@@ -1,5 +1,6 @@
 """seqlab prepare: turn a corpus into manifests, and these into tar shards."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ from rich.console import Console
 
 from seqlab.config import Config, build
 from seqlab.errors import ConfigError
-from seqlab.manifest import Line, check_manifest, read_manifest
+from seqlab.manifest import Line, check_manifest
+from seqlab.manifest_index import open_manifests
 
 
 def prepare(config: Config, console: Console) -> dict[str, Path]:
@@ -27,7 +29,7 @@ def prepare(config: Config, console: Console) -> dict[str, Path]:
             f"corpus {corpus['name']!r} is made of your own manifests: there is nothing to prepare but shards=N"
         )
     for name, path in list(manifests.items()):
-        lines = read_manifest(path)
+        lines = open_manifests([str(path)])
         _tell(name, lines, path, console)
         if config["shards"]:
             from seqlab.data.shards import write_shards
@@ -38,7 +40,7 @@ def prepare(config: Config, console: Console) -> dict[str, Path]:
     return manifests
 
 
-def _tell(what: str, lines: list[Line], path: Path, console: Console) -> None:
+def _tell(what: str, lines: Sequence[Line], path: Path, console: Console) -> None:
     hours = sum(line.duration_s or 0.0 for line in lines) / 3600
     much = f", {hours:.2f} h" if hours else ""
     console.print(f"{what}: {len(lines)} lines{much}, {path}", highlight=False, markup=False, soft_wrap=True)

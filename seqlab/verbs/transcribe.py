@@ -10,17 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from seqlab.errors import ConfigError, DataError
-from seqlab.media.image import IMAGE_SUFFIXES
+from seqlab.media.kinds import SUFFIXES
 from seqlab.outputs import ctm, json_lines, textgrid, txt
 from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer, Signal, samples_per_second
 
-SUFFIXES = {
-    "audio": {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".sph", ".m4a", ".mp4", ".webm"},
-    "image": set(IMAGE_SUFFIXES),
-    "strokes": {".xml", ".inkml", ".json", ".unp", ".unipen"},
-    "features": {".npy", ".npz"},
-}
 BATCH_SECONDS = 60.0  # see samples_per_second
 FORMATS: dict[str, Any] = {"txt": txt, "json": json_lines, "textgrid": textgrid, "ctm": ctm}
 SUFFIX = {"txt": "txt", "json": "json", "textgrid": "TextGrid", "ctm": "ctm"}

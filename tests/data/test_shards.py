@@ -5,7 +5,10 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +78,7 @@ def test_recordings_that_lines_share_are_stored_once(tmp_path: Path, lines: list
         {"id": f"cut {n}", "audio": long, "spans": [[0.1 * n, 0.1 * n + 0.1]], "text": "a"} for n in range(3)
     ]
     rows += [{"id": "cut_1", "parts": [other, long, other], "silence_ms": [0, 5, 5, 0], "text": "b", "writer": "w"}]
+    rows[-1]["spans"] = [[0, 0.1], [0.02, 0.09], [0.01, 0.05]]
     rows += [{"id": "é/../x.y", "strokes": [[[1, 2]]], "text": "ü"}]
     path = tmp_path / "m.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -94,6 +98,8 @@ def test_recordings_that_lines_share_are_stored_once(tmp_path: Path, lines: list
     for line in after:
         assert line_to_row(again[line.id]).keys() >= line_to_row(line).keys()
         assert again[line.id].files == line.files
+    for line in before[:4]:
+        assert np.array_equal(read_line(again[line.id])[0], read_line(line)[0])
 
 
 def test_shards_of_shards_are_the_same(tmp_path: Path, lines: list[Line]) -> None:
@@ -111,7 +117,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(
     folder = tmp_path / "s"
     paths = [folder / f"t-{n:06d}.tar" for n in range(4)]
     original = module._write
-    monkeypatch.setattr(module, "_write", lambda shard: original(shard) if shard.path != paths[2] else 1 / 0)
+    monkeypatch.setattr(module, "_write", lambda path, members: original(path, members) if path != paths[2] else 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_shards(lines, "t", folder, 4)
     assert sorted(folder.iterdir()) == paths[:2]
@@ -126,7 +132,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(
     source = next(line for line in lines if line.id == touched.id).files[0]
     os.utime(source, (1, 1))  # as if it had changed
     written: list[Path] = []
-    monkeypatch.setattr(module, "_write", lambda shard: written.append(shard.path) or original(shard))
+    monkeypatch.setattr(module, "_write", lambda path, members: written.append(path) or original(path, members))
     write_shards(lines, "t", folder, 4)
     assert written == paths[1:]
     assert [p.read_bytes() for p in paths[:3]] == whole[:3]
@@ -156,6 +162,29 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, lines: list[Line], monk
     lines[4].audio = "train"
     with pytest.raises(DataError, match=r"(?s)2 file.s. cannot .*train-003.wav not found.*train is a folder"):
         write_shards(lines, "u", folder, 2)
+
+
+@pytest.mark.parametrize(("changed", "told"), [(-5.5, 0), (8.0**11 + 7, 8**11 - 1)])
+def test_times_that_no_header_can_say_are_the_nearest(
+    tmp_path: Path, lines: list[Line], monkeypatch: pytest.MonkeyPatch, changed: float, told: int
+) -> None:
+    size = lines[0].files[0].stat().st_size
+    monkeypatch.setattr(module, "file_stamp", lambda _: (size, int(changed * 10**9)))
+    write_shards(lines[:1], "t", tmp_path / "s", 1)
+    with tarfile.open(tmp_path / "s" / "t-000000.tar") as tar:
+        assert tar.getmembers()[0].mtime == told
+    before = (tmp_path / "s" / "t-000000.tar").stat().st_ino
+    write_shards(lines[:1], "t", tmp_path / "s", 1)
+    assert (tmp_path / "s" / "t-000000.tar").stat().st_ino == before  # it is as it should be
+
+
+def test_lines_of_an_index_make_the_same_shards(tmp_path: Path, lines: list[Line]) -> None:
+    write_shards(lines, "train", tmp_path / "a", 3)
+    write_shards(IndexedLines([ManifestIndex(tmp_path / "train.jsonl")]), "train", tmp_path / "b", 3)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(names) == 4
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_shards_are_numbered_for_windows(tmp_path: Path, lines: list[Line]) -> None:
@@ -214,6 +243,48 @@ def test_training_from_shards(seqlab: Run, corpus: Path, tmp_path: Path) -> None
     done = seqlab("evaluate", "model=plain", "manifest=[shards/none-*.tar]")
     assert done.returncode == 2
     assert "not found" in done.stderr
+
+
+def test_training_from_shards_told_to_end_goes_on_to_the_bit(seqlab: Run, corpus: Path, tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("dev", 2)):
+        write_shards(read_manifest(corpus / f"{split}.jsonl"), split, tmp_path / "shards", count)
+    shards = ['corpus.train=["shards/train-{000000..000002}.tar"]', "corpus.dev=[shards/dev-*.tar]"]
+    settings = [*small_settings(corpus), *shards, "augment=speech", "data.shuffle_window=20"]
+    settings += ["training.checkpoint_minutes=0", "encoder.dropout=0.2", "training.max_epochs=4"]
+    assert seqlab("train", *settings, "run_dir=whole").returncode == 0
+    command = [sys.executable, "-m", "seqlab", "train", *settings, "run_dir=run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    saved = Path("run/checkpoints/last.ckpt")
+    stamps: set[int] = set()
+    deadline = time.monotonic() + 120
+    while len(stamps) < 3 and process.poll() is None and time.monotonic() < deadline:
+        if saved.exists():
+            stamps.add(saved.stat().st_mtime_ns)
+        time.sleep(0.001)
+    process.terminate()
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 75, output
+    stopped = torch.load(saved, map_location="cpu", weights_only=True)
+    progress = stopped["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    assert progress["current"]["completed"] > 0
+    assert not progress["is_last_batch"]  # within an epoch
+    assert seqlab("train", *settings, "run_dir=run", "resume=true").returncode == 0
+    for name, value in weights(Path("whole")).items():
+        assert torch.equal(value, weights(Path("run"))[name])
+    assert losses(Path("run"))[-1] == losses(Path("whole"))[-1]
+
+
+@pytest.mark.parametrize("keep", [-9000, 30_000])  # members cut off
+def test_a_damaged_shard_stops_training_at_once(seqlab: Run, corpus: Path, tmp_path: Path, keep: int) -> None:
+    write_shards(read_manifest(corpus / "train.jsonl"), "train", tmp_path / "s", 2)
+    bad = tmp_path / "s" / "train-000001.tar"
+    bad.write_bytes(bad.read_bytes()[:keep])
+    settings = small_settings(corpus)
+    for train in ("[s/train-*.tar]", "[s/train.jsonl]"):
+        done = seqlab("train", *settings, f"corpus.train={train}", "run_dir=run", "overwrite=true")
+        assert done.returncode == 2, done.stderr
+        assert "train-000001.tar" in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_prepare_refuses_what_it_cannot_do(seqlab: Run, corpus: Path) -> None:
