@@ -126,5 +126,5 @@ def test_wrong_options_and_roots(clips: Path) -> None:
     with pytest.raises(DataError, match=r"no train\.csv or train\.tsv in .*, there is x\.csv, y\.csv"):
         prepare(str(clips), str(clips / "out"))
     (clips / "x.csv").write_bytes(b"audio,text\n\xff,a\n")
-    with pytest.raises(DataError, match="not UTF-8 after line"):
+    with pytest.raises(DataError, match="2: byte 0xff is not UTF-8"):
         prepare(table, str(clips / "out"))
