@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.batch import mask_padding, valid_mask
+from seqlab.encoders._regular import check_shares
 
 
 class Attention(nn.Module):
@@ -99,9 +100,7 @@ def check_attention(
         )
     if hidden_size < 2 or hidden_size % 2 or hidden_size % num_heads:
         raise ValueError(f"hidden_size must be even and a multiple of num_heads = {num_heads}, got {hidden_size}")
-    for name, share in (("dropout", dropout), ("out_dropout", out_dropout)):
-        if not 0 <= share < 1:
-            raise ValueError(f"{name} must lie in [0, 1), got {share}")
+    check_shares(dropout=dropout, out_dropout=out_dropout)
 
 
 def positions(frames: int, size: int, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from seqlab.batch import mask_padding
 from seqlab.cells.cell import Cell
 from seqlab.cells.mlstm import MLSTM, HeadNorm
 from seqlab.cells.slstm import SLSTM
+from seqlab.encoders._regular import check_shares
 from seqlab.encoders.blstm import _reversal
 
 Order = tuple[Tensor, Tensor]
@@ -56,9 +57,7 @@ class XLSTM(nn.Module):
             )
         if not blocks or set(blocks) - {"m", "s"}:
             raise ValueError(f"blocks must be letters m and s, such as ms, got {blocks!r}")
-        for name, share in (("dropout", dropout), ("out_dropout", out_dropout)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {share}")
+        check_shares(dropout=dropout, out_dropout=out_dropout)
         ways = 2 if bidirectional else 1
         self.linear = nn.Linear(input_size, hidden_size)
         self.blocks = nn.ModuleList(
