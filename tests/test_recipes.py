@@ -97,6 +97,38 @@ def test_recipes_ask_for_their_corpus_prepare_train_evaluate_and_resume(name: st
         last.touch()
 
 
+def test_hours_go_on_from_a_model_of_both_corpora(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "seqlab"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{program.parent}:{os.environ['PATH']}", "EXPERIMENT": "testaments_long"}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        script = [str(RECIPES / "testaments" / "run.sh"), "seed=2"]
+        return subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    (tmp_path / "data" / "testaments").mkdir(parents=True)
+    (tmp_path / "data" / "testaments" / "train.jsonl").touch()
+    asked = run()
+    assert (asked.returncode, "no manifests in data/peraire; give both corpora" in asked.stderr) == (2, True)
+    (tmp_path / "data" / "peraire").mkdir()
+    (tmp_path / "data" / "peraire" / "train.jsonl").touch()
+    (tmp_path / "runs" / "testaments" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "runs" / "testaments" / "checkpoints" / "last.ckpt").touch()
+    commands = run().stdout.splitlines()
+    assert commands[:2] == [
+        "train run_dir=runs/testaments resume=true experiment=testaments",
+        "train run_dir=runs/french_lines experiment=french_lines init.model=runs/testaments",
+    ]
+    assert commands[4:] == [
+        "train experiment=testaments_long run_dir=runs/testaments_long init.model=runs/french_lines seed=2",
+        "evaluate model=runs/testaments_long decoder=greedy out=runs/testaments_long/evaluate/greedy",
+        "tune runs/testaments_long",
+        "evaluate model=runs/testaments_long",
+    ]
+
+
 def test_char_lm_trains_and_gives_its_model_to_the_recogniser(tmp_path: Path) -> None:
     program = tmp_path / "bin" / "seqlab"
     program.parent.mkdir()
@@ -254,7 +286,7 @@ def manifests(corpus: str) -> Path:
 
 def in_place(corpus: str, folder: Path) -> None:
     """Put the manifests of a corpus where its recipe looks for them."""
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / corpus).symlink_to(manifests(corpus))
 
 
@@ -278,7 +310,8 @@ def test_line_images_reach_their_bar(corpus: str, bar: float, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize(("corpus", "bar"), [("peraire", 0.04), ("testaments", 0.13)])
 def test_line_images_reach_their_bar_in_hours(corpus: str, bar: float, tmp_path: Path) -> None:
-    in_place(corpus, tmp_path)
+    for name in ("testaments", "peraire"):
+        in_place(name, tmp_path)
     recipe(corpus, tmp_path, EXPERIMENT=f"{corpus}_long")
     assert report(tmp_path, f"{corpus}_long", "greedy")["cer"]["rate"] <= bar
 

@@ -10,9 +10,9 @@ if [ ! -e "$folder/train.jsonl" ]; then
     echo "no manifests in $folder; give the corpus: TESTAMENTS=folder $0" >&2
     exit 2
 fi
-if [ "$experiment" = testaments_long ]; then # it goes on from the model of the first twenty minutes
-    base=${BASE:-runs/testaments}
-    if [ ! -e "$base/checkpoints/last.ckpt" ]; then seqlab train experiment=testaments run_dir="$base"; fi
+if [ "$experiment" = testaments_long ]; then # it goes on from a model of testaments and peraire
+    base=${BASE:-runs/french_lines}
+    RUN=$base "$(dirname "$0")/../french_lines/run.sh"
     set -- init.model="$base" "$@"
 fi
 if [ -e "$run/checkpoints/last.ckpt" ]; then set -- resume=true "$@"; fi
