@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from seqlab.config import compose
+from seqlab.config import build, compose
 from seqlab.corpora.fsdd import prepare
 from seqlab.errors import ConfigError
 from seqlab.manifest import read_manifest
@@ -38,6 +38,7 @@ loso = load()
 def test_a_row_has_its_parts_and_no_others(row: str) -> None:
     config = compose("train", ["experiment=fsdd_loso", *loso.settings_of(row)])
     build_on_meta(config)
+    build(config["loss"], "loss", num_symbols=5)
     signal, features = config["augment"]["signal"] or {}, config["augment"]["features"] or {}
     found = {
         "consistency": config["loss"]["consistency"] > 0,

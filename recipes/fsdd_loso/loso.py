@@ -24,7 +24,7 @@ from seqlab.studies import append_row, mean_and_interval, read_rows, run
 
 # What is switched off when a part of the experiment is not wanted, in settings of seqlab train.
 PARTS: dict[str, tuple[str, ...]] = {
-    "consistency": ("loss.consistency=0",),
+    "consistency": ("loss.consistency=0", "loss.consistency_warmup=0"),
     "masks": ("~augment.features.spec_augment", "~augment.features.warp"),
     "voices": (
         "~augment.signal.speed",
