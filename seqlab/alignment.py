@@ -200,7 +200,7 @@ def open_line(recognizer: Recognizer, line: Line) -> Signal:
         return Signal(audio, 1 / rate, len(audio) / rate, "s")
     if line.files:
         return recognizer.open(line.files[0])
-    return Signal(source.signal(source.read(line)), unit="points")
+    return recognizer.open(source.read(line))  # ink in the manifest
 
 
 def fit_local(

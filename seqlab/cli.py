@@ -26,6 +26,8 @@ seqlab: train speech and handwriting recognisers with recurrent networks and CTC
   seqlab inspect RUN FILE            a picture of gates, cells and posteriors over a line  (files, --options)
   seqlab tune RUN                    choose beam search and language model on dev  (files, --options)
   seqlab lm build TEXT -o MODEL      n-gram language models: build, convert, score  (files, --options)
+  seqlab export RUN OUT              a model folder to share; --onnx: a graph without torch  (files, --options)
+  seqlab serve MODEL...              a page to drop files on, speak to and write on; HTTP API  (--options)
   seqlab compare REPORT REPORT       reports of evaluate side by side         (files)
   seqlab completion bash             tab completion: eval "$(seqlab completion bash)"
 
@@ -91,75 +93,9 @@ def _hydra(verb: str, arguments: Sequence[str]) -> int:
 
 
 def _transcribe(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        "seqlab transcribe",
-        description="Transcribe recordings, line images, ink or arrays: whatever the model was trained on.",
-    )
-    parser.add_argument("model", metavar="MODEL", help="run folder (its best checkpoint is taken) or a checkpoint")
-    parser.add_argument("files", metavar="FILE", nargs="+", help="file, or folder searched to any depth")
-    parser.add_argument(
-        "-f",
-        "--format",
-        choices=["txt", "json", "textgrid", "ctm", "pages"],
-        default="txt",
-        help="json has times or places of words and characters; pages: FILEs are PAGE XML, ALTO or hOCR files, of "
-        "which copies with the text filled in are written to --output-dir (default txt)",
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write all transcripts to one file (default: print them)"
-    )
-    parser.add_argument("-d", "--output-dir", metavar="DIR", help="write one file per recording into this folder")
-    parser.add_argument("--images", metavar="DIR", help="with -f pages: where page images lie, if not beside the files")
-    parser.add_argument(
-        "-s",
-        "--override",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="how to decode, as seqlab evaluate takes it: -s decoder.n_best=5 -s decoder.hotwords=names.txt change "
-        "what seqlab tune chose; -s decoder=greedy goes without (default: what seqlab tune chose, else greedy)",
-    )
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    given = parser.parse_args(arguments)
-    if given.threads < 1:
-        parser.error("--threads must be 1 or more")
-    if given.output and given.output_dir:
-        parser.error("give --output or --output-dir, not both")
-    if given.format == "pages" and not given.output_dir:
-        parser.error("-f pages needs --output-dir, the folder for the copies")
-    if given.images and given.format != "pages":
-        parser.error("--images goes with -f pages")
-    from rich.console import Console
+    from seqlab.verbs.transcribe import transcribe
 
-    console = Console(stderr=True, emoji=False)
-    decoder = None
-    if given.override:
-        from seqlab.config import compose
-
-        if wrong := [o for o in given.override if not o.startswith("decoder")]:
-            parser.error(f"-s takes decoder=... and decoder.KEY=..., not {wrong[0]}")
-        from seqlab.decoding import changed
-
-        decoder = compose("evaluate", [*changed(given.model, given.override), "model=none"]).get("decoder")
-    from seqlab.recognizer import Recognizer
-
-    recognizer = Recognizer.load(given.model, given.device, decoder)
-    recognizer.use_threads(given.threads)
-    if given.format == "pages":
-        from seqlab.verbs.transcribe_pages import transcribe_pages
-
-        if recognizer.kind != "image":
-            raise UserError(f"{given.model} reads {recognizer.kind}; pages need a model of line images")
-        failed = transcribe_pages(recognizer, given.files, given.output_dir, console, given.images)
-    else:
-        from seqlab.verbs.transcribe import transcribe
-
-        failed = transcribe(recognizer, given.files, console, given.format, given.output, given.output_dir)
-    if failed:
-        rows = "\n".join(f"  {message}" for message in failed)
-        console.print(f"{len(failed)} file(s) failed:\n{rows}", highlight=False, markup=False, soft_wrap=True)
-    return 1 if failed else 0
+    return transcribe(arguments)
 
 
 def _doctor(arguments: Sequence[str]) -> int:
@@ -260,6 +196,18 @@ def _lm(arguments: Sequence[str]) -> int:
     return lm(arguments)
 
 
+def _export(arguments: Sequence[str]) -> int:
+    from seqlab.verbs.export import export
+
+    return export(arguments)
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    from seqlab.verbs.serve import serve
+
+    return serve(arguments, _console())
+
+
 def _compare(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "seqlab compare",
@@ -305,6 +253,8 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
     "doctor": _doctor,
     "tune": _tune,
     "lm": _lm,
+    "export": _export,
+    "serve": _serve,
     "compare": _compare,
     "completion": _completion,
 }

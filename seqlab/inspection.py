@@ -7,7 +7,7 @@ open("a.svg", "w").write(draw_inspection(told).svg())
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -132,7 +132,7 @@ def cut(
     Raises:
         ConfigError: nothing lies between start and end.
     """
-    model = recognizer.model
+    model, signal = recognizer.model, replace(signal, at=None)  # its axis is that of the samples
     total = int(model.num_frames(torch.tensor([len(signal.samples)])))
     step = round(model.frame_shift * model.sample_rate)  # samples per frame
     ends = (0.0 if start is None else start, signal.extent if end is None else end)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqlab.batch import pad
 from seqlab.config import build
 from seqlab.errors import ConfigError
 from seqlab.frontends.vocal_tract import VocalTract
@@ -98,6 +100,26 @@ class CTCModel(nn.Module):
         x, below, lengths = self.encoder.intermediate(x, lengths, layers)
         log_probs, *lower = (self.head(states).float().log_softmax(2) for states in (x, *below))
         return log_probs, lower, lengths
+
+    @torch.inference_mode()
+    def log_probs_of(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return log-probabilities (T, V) of signals (S, ...), run as one batch; too short ones give T = 0."""
+        answer = [np.zeros((0, self.head.out_features), np.float32) for _ in signals]
+        sizes = torch.tensor([len(s) for s in signals])
+        long = [i for i, n in enumerate(self.num_frames(sizes).tolist()) if n > 0]
+        if not long:
+            return answer
+        device = self.head.weight.device
+        signal, lengths = pad([torch.from_numpy(np.ascontiguousarray(signals[i])) for i in long])
+        log_probs, frames = self(signal.to(device), lengths.to(device))
+        for i, line, length in zip(long, log_probs.cpu().numpy(), frames.tolist(), strict=True):
+            answer[i] = line[:length]
+        return answer
+
+    @property
+    def num_weights(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.parameters())
 
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Return output frames for signal lengths (B,); lines too short for the frontend get 0."""

@@ -8,13 +8,11 @@ print(recognizer.transcribe("a.wav").text)
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
-import torch
 
-from seqlab.batch import pad
-from seqlab.checkpoints import find_checkpoint, read_checkpoint, reason
+from seqlab.checkpoints import CONFIG, find_checkpoint, read_checkpoint, read_config, reason
 from seqlab.config import Config, build
 from seqlab.ctc.alternatives import readings, word_readings
 from seqlab.ctc.confidence import Confidence, word_ranges
@@ -22,9 +20,15 @@ from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.data.sources import source_of
 from seqlab.decoding import FILE, run_folder, same_reading, stored
 from seqlab.errors import ConfigError, DataError, UserError
+from seqlab.hub import fetched
 from seqlab.media import read_audio, read_image
-from seqlab.model import CTCModel
+from seqlab.onnx_model import FILES, OnnxModel
 from seqlab.outputs.transcript import Alternative, Transcript, Word
+
+if TYPE_CHECKING:  # ONNX Runtime needs no torch
+    from torch import Tensor
+
+Backend = Literal["torch", "onnx", "int8"]
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class Signal:
         length: of the source, in the same unit; null: that of the samples.
         unit: "s", "px", "points" or "frames".
         offset: place of the first sample.
+        at: of ink, which point of it each sample stands for, and how many points there are, (S + 1,); else None.
     """
 
     samples: np.ndarray
@@ -44,10 +49,13 @@ class Signal:
     length: float | None = None
     unit: str = "s"
     offset: float = 0.0
+    at: np.ndarray | None = None
 
     @property
     def extent(self) -> float:
         """Length of the source in its unit."""
+        if self.at is not None:
+            return float(self.at[-1])
         return self.length if self.length is not None else len(self.samples) * self.step
 
 
@@ -55,7 +63,7 @@ class Recognizer:
     """A trained model with its tokenizer and decoder.
 
     Args:
-        model: the network, in eval mode.
+        model: the network: a CTCModel in eval mode, or an OnnxModel.
         tokenizer: labels to text.
         decoder: log-probabilities to hypotheses.
         config: the configuration that it was trained with.
@@ -65,7 +73,7 @@ class Recognizer:
 
     def __init__(
         self,
-        model: CTCModel,
+        model: Any,
         tokenizer: Any,
         decoder: Any,
         config: Config,
@@ -82,24 +90,32 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, path: str | Path, device: Literal["auto", "cpu", "cuda"] = "auto", decoder: Config | None = None
+        cls,
+        path: str | Path,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        decoder: Config | None = None,
+        backend: Backend = "torch",
     ) -> "Recognizer":
-        """Load a run folder or a checkpoint; nothing in the file is executed.
+        """Load a run folder, a checkpoint or a model folder; nothing in the files is executed.
 
         Args:
-            path: run folder or checkpoint.
+            path: run folder, checkpoint, folder of ``seqlab export``, or such a folder on the Hugging Face hub,
+                ``hf://OWNER/NAME`` or ``hf://OWNER/NAME@REVISION`` (pip install 'seqlab[hub]').
             device: auto takes CUDA where there is one.
             decoder: node of a decoder, such as ``{"_target_": "seqlab.ctc.beam.Beam", "beam": 32}``; not given, it is
                 what ``seqlab tune`` chose for the model, with its calibration, else what it was trained with.
+            backend: what runs the network: torch, or ONNX Runtime on a CPU with the model folder's model.onnx (onnx)
+                or model.int8.onnx (int8), which imports no torch for audio, and needs none for the other kinds.
 
         Raises:
             FileNotFoundError: there is no such path.
             DataError: it is no checkpoint of seqlab.
         """
-        file = find_checkpoint(path)
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError("device cuda: PyTorch finds no CUDA device; use auto or cpu")
-        where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        path = fetched(path)
+        if backend == "torch" and Path(path).suffix == ".onnx":
+            raise ConfigError(f"{path} has no weights for torch; give its folder, or --backend onnx or int8")
+        where = _device(device, backend)
+        file = find_checkpoint(path) if backend == "torch" else run_folder(path) / FILES[backend]
         try:
             kept = stored(path)
         except DataError:
@@ -108,16 +124,13 @@ class Recognizer:
             kept = {}  # what is damaged is not wanted
         given = decoder or kept.get("decoder")
         try:
-            config, weights = read_checkpoint(file)
-            tokenizer = build(config["tokenizer"], "tokenizer")
-            with torch.device("meta"):  # takes no memory, so that false sizes are found before they cost any
-                model = CTCModel(config, len(tokenizer.symbols))
-            model.load_state_dict(weights, assign=True)
-            model = model.float()
+            config, model, tokenizer = _open_torch(file, where) if backend == "torch" else _open_onnx(file)
             own = build(config["decoder"], "decoder", tokenizer=tokenizer) if given is None else None
         except OSError:
             raise
         except Exception as error:  # whatever a damaged or hostile file leads to
+            if backend != "torch" and isinstance(error, UserError):
+                raise
             if reason(error) == "'frontend'":  # only language models have none
                 what = "is a language model, no recogniser; it goes with one by seqlab tune RUN --neural"
                 raise DataError(f"{file} {what}") from None
@@ -132,11 +145,16 @@ class Recognizer:
                 cure = "run seqlab tune again, or take decoder=greedy"
                 raise DataError(f"{run_folder(path) / FILE}: {error}; {cure}") from None
         fits = given is not None and same_reading(given, kept.get("decoder") or {})
-        return cls(model.eval().to(where), tokenizer, own, config, str(file), kept.get("calibration") if fits else None)
+        return cls(model, tokenizer, own, config, str(file), kept.get("calibration") if fits else None)
 
     def use_threads(self, threads: int) -> None:
         """Use so many CPU threads, for the network and for decoding."""
-        torch.set_num_threads(threads)
+        if isinstance(self.model, OnnxModel):
+            self.model.use_threads(threads)
+        else:
+            import torch
+
+            torch.set_num_threads(threads)
         if hasattr(self.decoder, "threads"):
             self.decoder.threads = threads
 
@@ -164,7 +182,7 @@ class Recognizer:
             FileNotFoundError: a file is missing.
             DataError: a file is not readable; what is too short for one frame has an empty transcript.
         """
-        if isinstance(source, torch.Tensor):
+        if hasattr(source, "numpy"):  # a tensor
             source = source.numpy(force=True)
         if isinstance(source, str | Path | np.ndarray):
             return self.transcribe([source], sample_rate)[0]
@@ -202,7 +220,8 @@ class Recognizer:
                 return signal
             if self.kind == "strokes":
                 ink = self.source.open(path) if path is not None else _ink(array)
-                return Signal(self.source.signal(ink), unit="points")
+                at = np.append(frontend.places(ink), len(ink))
+                return Signal(self.source.signal(ink), unit="points", at=at)
             frames = self.source.open(path) if path is not None else frontend.prepare(array)
             return Signal(frames, 1 / rate, len(frames) / rate, "frames" if rate == 1 else "s")
         except DataError as error:
@@ -227,51 +246,43 @@ class Recognizer:
             raise DataError("the audio holds values that are not finite")
         return audio
 
-    @torch.inference_mode()
-    def emissions(self, signals: Sequence[np.ndarray]) -> list[torch.Tensor]:
+    def emissions(self, signals: Sequence[np.ndarray]) -> "list[Tensor]":
         """Return the log-probabilities (T, V) of signals (S, ...) in the model's form, run as one batch.
 
         Those too short for one frame give T = 0.
         """
-        answer = [torch.zeros(0, len(self.tokenizer.symbols)) for _ in signals]
-        sizes = torch.tensor([len(s) for s in signals])
-        long = [i for i, n in enumerate(self.model.num_frames(sizes).tolist()) if n > 0]
-        if not long:
-            return answer
-        device = self.model.head.weight.device
-        signal, lengths = pad([torch.from_numpy(np.ascontiguousarray(signals[i])) for i in long])
-        log_probs, frames = self.model(signal.to(device), lengths.to(device))
-        for i, line, length in zip(long, log_probs.cpu(), frames.tolist(), strict=True):
-            answer[i] = line[:length]
-        return answer
+        import torch
+
+        return [torch.from_numpy(line) for line in self.model.log_probs_of(signals)]
 
     def hypotheses(self, signals: Sequence[np.ndarray]) -> list[Hypothesis]:
         """Decode signals (S, ...) in the model's form as one batch; those too short give an empty answer."""
-        return self.decode(self.emissions(signals))
+        return self.decode(self.model.log_probs_of(signals))
 
-    def decode(self, emissions: Sequence[torch.Tensor]) -> list[Hypothesis]:
+    def decode(self, emissions: "Sequence[np.ndarray | Tensor]") -> list[Hypothesis]:
         """Decode log-probabilities (T, V) as one batch; no frames give an empty answer."""
-        answer = [Hypothesis() for _ in emissions]
-        long = [i for i, line in enumerate(emissions) if len(line)]
-        if long:
-            for i, hypothesis in zip(long, self.decoder(*pad([emissions[i] for i in long])), strict=True):
-                answer[i] = hypothesis
-        return answer
+        lines = [np.asarray(emission, np.float32) for emission in emissions]
+        answers = iter(self.decoder.lines([line for line in lines if len(line)]))
+        return [next(answers) if len(line) else Hypothesis() for line in lines]
 
     def transcribe_signals(self, signals: Sequence[Signal], names: Iterable[str] = ()) -> list[Transcript]:
         """Transcribe opened signals as one batch."""
         names = list(names) or [""] * len(signals)
         rows = zip(self.hypotheses([signal.samples for signal in signals]), signals, names, strict=True)
-        return [self._transcript(hypothesis, signal, name) for hypothesis, signal, name in rows]
+        return [self.transcript_of(hypothesis, signal, name) for hypothesis, signal, name in rows]
 
     def place(self, text: str, start: float, end: float, confidence: float, signal: Signal) -> Word:
         """Return a word or symbol that lies in the output frames [start, end), placed in the source."""
         scale = self.model.frame_shift * self.model.sample_rate * signal.step
         places = sorted((start * scale + signal.offset, end * scale + signal.offset))
+        if signal.at is not None:
+            places = np.interp(places, np.arange(len(signal.at)), signal.at).tolist()
         first, last = (round(min(max(p, 0.0), signal.extent), 3) for p in places)
         return Word(text, first, last, round(confidence, 4))
 
-    def _transcript(self, hypothesis: Hypothesis, signal: Signal, source: str) -> Transcript:
+    def transcript_of(self, hypothesis: Hypothesis, signal: Signal, source: str) -> Transcript:
+        """Return what a decoded line says, its words and symbols placed in the source."""
+
         def place(text: str, spans: Sequence[Span], confidence: float) -> Word:
             return self.place(text, spans[0].start, spans[-1].end, confidence, signal)
 
@@ -300,6 +311,43 @@ class Recognizer:
             source=source,
             id=Path(source).stem if source else "",
         )
+
+
+def _device(wanted: str, backend: Backend) -> str:
+    if backend != "torch":
+        if wanted == "cuda":
+            raise ConfigError("device cuda: ONNX Runtime is used on the CPU; use auto or cpu, or the backend torch")
+        return "cpu"
+    import torch
+
+    found = torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        raise ConfigError("device cuda: PyTorch finds no CUDA device; use auto or cpu")
+    return ("cuda" if found else "cpu") if wanted == "auto" else wanted
+
+
+def _open_torch(file: Path, device: str) -> tuple[Config, Any, Any]:
+    """Return the configuration, the network and the tokenizer of a checkpoint or of a model folder's weights."""
+    import torch
+
+    from seqlab.model import CTCModel
+
+    config, weights = read_checkpoint(file)
+    tokenizer = build(config["tokenizer"], "tokenizer")
+    with torch.device("meta"):  # takes no memory, so that false sizes are found before they cost any
+        model = CTCModel(config, len(tokenizer.symbols))
+    model.load_state_dict(weights, assign=True)
+    return config, model.float().eval().to(device), tokenizer
+
+
+def _open_onnx(file: Path) -> tuple[Config, Any, Any]:
+    """Return the configuration, the network and the tokenizer of a model folder with a graph."""
+    config = read_config(file.parent)
+    tokenizer = build(config["tokenizer"], "tokenizer")
+    model = OnnxModel(file, config)
+    if model.num_symbols != len(tokenizer.symbols):
+        raise DataError(f"{file} has {model.num_symbols} outputs, {CONFIG} {len(tokenizer.symbols)} symbols")
+    return config, model, tokenizer
 
 
 def samples_per_second(recognizer: Recognizer) -> float:

@@ -127,6 +127,69 @@ def begin(tree: np.ndarray, live: Live, lm: int, hot: int) -> None:
     live.scale[0] = 0.0
 
 
+@njit(cache=True, nogil=True)
+def prune(tree: np.ndarray, live: Live) -> None:
+    """Drop prefixes that neither are in the beam nor begin one that is; the rest moves up in place."""
+    counts, node = live.counts, live.node
+    rows = counts[NODES]
+    new = np.zeros(rows, np.int64)
+    new[0] = 1
+    for i in range(counts[SIZE]):
+        row = node[i]
+        while new[row] == 0:
+            new[row] = 1
+            row = tree[row].parent
+    count = 0
+    for row in range(rows):  # parents stand before their extensions
+        if new[row] == 0:
+            continue
+        new[row] = count
+        tree[count] = tree[row]
+        here = tree[count]
+        here.child, here.sibling = -1, -1
+        if count:
+            here.parent = new[here.parent]
+            here.sibling = tree[here.parent].child
+            tree[here.parent].child = count
+        count += 1
+    for i in range(counts[SIZE]):
+        node[i] = new[node[i]]
+    counts[NODES] = count
+
+
+@njit(cache=True, nogil=True)
+def agreed(tree: np.ndarray, live: Live) -> int:
+    """Return the row of the longest prefix that all in the beam begin with; later frames don't change it."""
+    row = live.node[0]
+    for i in range(1, live.counts[SIZE]):
+        other = live.node[i]
+        while row != other:  # parents have smaller numbers
+            if row > other:
+                row = tree[row].parent
+            else:
+                other = tree[other].parent
+    return row
+
+
+@njit(cache=True, nogil=True)
+def settle(tree: np.ndarray, live: Live, begin: int) -> None:
+    """Take the prefixes that don't begin with the one in row ``begin`` out of the beam."""
+    counts, node = live.counts, live.node
+    kept = 0
+    for i in range(counts[SIZE]):
+        row = node[i]
+        while row > begin:  # parents have smaller numbers
+            row = tree[row].parent
+        here = tree[node[i]]
+        if row == begin:
+            node[kept], live.blank[kept], live.symbol[kept] = node[i], live.blank[i], live.symbol[i]
+            here.slot = kept
+            kept += 1
+        else:
+            here.slot, here.seen = -1, counts[FRAME] - 1
+    counts[SIZE] = kept
+
+
 @jit
 def rank(values: np.ndarray, codes: np.ndarray, size: int, keep: int, stack: np.ndarray) -> None:
     """Bring the ``keep`` largest values to the front, in falling order, equal ones by rising code."""

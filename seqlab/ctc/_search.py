@@ -24,15 +24,32 @@ from seqlab.ctc._prefixes import (
     Limits,
     Live,
     Scratch,
+    agreed,
     begin,
     grown,
     new_live,
     new_tree,
+    prune,
     rank,
+    settle,
 )
 from seqlab.lm import tables
 
-__all__ = ["FRAME", "NODES", "SIZE", "Limits", "advance", "begin", "finish", "grown", "new_live", "new_tree"]
+__all__ = [
+    "FRAME",
+    "NODES",
+    "SIZE",
+    "Limits",
+    "advance",
+    "agreed",
+    "begin",
+    "finish",
+    "grown",
+    "new_live",
+    "new_tree",
+    "prune",
+    "settle",
+]
 
 
 @jit

@@ -1,20 +1,21 @@
 """Prefix beam search with language models, a lexicon and hotwords."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from seqlab.ctc.hotwords import build_automaton
 from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.ctc.lexicon import read_words
-from seqlab.ctc.priors import divide, read
 from seqlab.errors import ConfigError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # decoding needs no torch, see seqlab.onnx_model
+    from torch import Tensor
+
+    from seqlab.ctc.beam_stream import BeamStream
     from seqlab.ctc.neural import Neural
 
 LARGEST_BEAM = 100_000
@@ -159,7 +160,7 @@ class Beam:
         """Return itself: decoding changes nothing in it, and it holds modules and large tables."""
         return self
 
-    def __call__(self, log_probs: Tensor, lengths: Tensor) -> list[Hypothesis]:
+    def __call__(self, log_probs: "Tensor", lengths: "Tensor") -> list[Hypothesis]:
         """Decode a batch.
 
         Args:
@@ -172,16 +173,17 @@ class Beam:
         Raises:
             ConfigError: there are not as many labels as the tokenizer has symbols.
         """
-        if log_probs.shape[2] != len(self.tokenizer.symbols):
-            raise ConfigError(
-                f"{log_probs.shape[2]} labels, but the tokenizer has {len(self.tokenizer.symbols)} symbols"
-            )
-        log_probs = log_probs.detach().to("cpu", torch.float32)
-        frames = log_probs
-        if self.priors is not None and self.prior_weight:
-            frames = divide(log_probs, self.priors, self.prior_weight).log_softmax(2)
-        rows = zip(frames.numpy(), log_probs.numpy(), lengths.tolist(), strict=True)
-        lines = [(np.ascontiguousarray(a[:n]), np.ascontiguousarray(b[:n])) for a, b, n in rows]
+        rows = log_probs.detach().cpu().float().numpy()
+        return self.lines([row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)])
+
+    def lines(self, emissions: Sequence[np.ndarray]) -> list[Hypothesis]:
+        """Decode lines, each log-probabilities (T, V) of its own, float32; otherwise as for a batch."""
+        for emission in emissions:
+            if emission.shape[1] != len(self.tokenizer.symbols):
+                raise ConfigError(
+                    f"{emission.shape[1]} labels, but the tokenizer has {len(self.tokenizer.symbols)} symbols"
+                )
+        lines = [(self._divided(row), row) for row in map(np.ascontiguousarray, emissions)]
         if self._neural and not self._rescores:
             return self._side_by_side(lines, self._neural)
         if self.threads == 1 or len(lines) == 1:
@@ -189,18 +191,24 @@ class Beam:
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(lambda line: self._line(*line), lines))
 
+    def stream(self) -> "BeamStream":
+        """Return a search for one line whose frames come piece by piece."""
+        from seqlab.ctc.beam_stream import BeamStream
+
+        return BeamStream(self)
+
     def _line(self, frames: np.ndarray, log_probs: np.ndarray) -> Hypothesis:
         """Decode one line: what is searched, and the posteriors that confidences come from, both (T, V)."""
         search = self._search
-        tree, live = self._begin(frames)
+        tree, live = self._begin(len(frames))
         while len(left := frames[live.counts[search.FRAME] :]):
             if search.advance(left, tree, live, self._limits, self._fusion) < len(left):
                 tree = search.grown(tree)
-        return self._finish(tree, live, self._fusion, log_probs)
+        return self._finish(tree, live, self._fusion, partial(self._aligned, log_probs))
 
-    def _begin(self, frames: np.ndarray) -> tuple[np.ndarray, Any]:
-        """Return the tree of prefixes and the beam before the first frame."""
-        tree = self._search.new_tree(1 + self.beam + min(self.beam * len(frames), MOST_ROWS))
+    def _begin(self, frames: int) -> tuple[np.ndarray, Any]:
+        """Return a tree of prefixes with room for so many frames, and the beam before the first."""
+        tree = self._search.new_tree(1 + self.beam + min(self.beam * frames, MOST_ROWS))
         live = self._search.new_live(self.beam)
         self._search.begin(tree, live, *self._start)
         return tree, live
@@ -211,7 +219,7 @@ class Beam:
         from seqlab.ctc.neural import Prefixes, moves
 
         search, prefixes = self._search, Prefixes(neural, len(lines), self.beam)
-        beams = [self._begin(frames) for frames, _ in lines]
+        beams = [self._begin(len(frames)) for frames, _ in lines]
         running = [i for i, (frames, _) in enumerate(lines) if len(frames)]
         while running:
             moved = []
@@ -227,31 +235,44 @@ class Beam:
             running = [i for i in running if beams[i][1].counts[search.FRAME] < len(lines[i][0])]
         fusions = [with_neural(self._fusion, factors) for factors in prefixes.factors]
         rows = zip(beams, fusions, lines, strict=True)
-        return [self._finish(*beam, fusion, log_probs) for beam, fusion, (_, log_probs) in rows]
+        return [self._finish(*beam, fusion, partial(self._aligned, log_probs)) for beam, fusion, (_, log_probs) in rows]
 
-    def _finish(self, tree: np.ndarray, live: Any, fusion: Any, log_probs: np.ndarray) -> Hypothesis:
-        """Return the best reading that a search ended with, and the next ones."""
+    def _finish(
+        self, tree: np.ndarray, live: Any, fusion: Any, spans_of: Callable[[np.ndarray], list[Span]]
+    ) -> Hypothesis:
+        """Return the best reading that a search ended with, and the next ones; spans_of places a path of prefixes."""
         found, scores = self._search.finish(live, tree, fusion)
         if self._neural and self._rescores and len(found):
             scores = scores + self._neural.score([tree["label"][self._spans.path_to(row, tree)[1:]] for row in found])
             order = np.argsort(-scores, kind="stable")
             found, scores = found[order], scores[order]
         found, scores = found[: self.n_best], scores[: self.n_best].tolist()
-        read = [self._read(tree, row, score, log_probs) for row, score in zip(found, scores, strict=True)]
+        paths = [tree[self._spans.path_to(row, tree)] for row in found]
+        read = [Hypothesis(spans_of(path), score) for path, score in zip(paths, scores, strict=True)]
         return Hypothesis(read[0].spans, read[0].score, read[1:]) if read else Hypothesis(score=-np.inf)
 
-    def _read(self, tree: Any, row: int, score: float, log_probs: np.ndarray) -> Hypothesis:
-        path = tree[self._spans.path_to(row, tree)]
+    def _aligned(self, log_probs: np.ndarray, path: np.ndarray) -> list[Span]:
+        """Return the symbols of a path of prefixes, the first prefix left out, where they lie in frames (T, V)."""
         spans = self._spans.align(log_probs, path)
         rows = zip(path["label"][1:].tolist(), *(column.tolist() for column in spans), strict=True)
-        return Hypothesis([Span(*row) for row in rows], score)
+        return [Span(*row) for row in rows]
 
-    def _priors(self, priors: str | Sequence[float] | None) -> Tensor | None:
+    def _divided(self, log_probs: np.ndarray) -> np.ndarray:
+        """Divide posteriors (T, V) by the priors (see ``priors.divide``) and bring their sums back to 1."""
+        if self.priors is None or not self.prior_weight:
+            return log_probs
+        x = log_probs - np.float32(self.prior_weight) * self.priors
+        x -= x.max(1, keepdims=True)
+        return x - np.log(np.exp(x).sum(1, keepdims=True))
+
+    def _priors(self, priors: str | Sequence[float] | None) -> np.ndarray | None:
         if priors is None:
             return None
         symbols = self.tokenizer.symbols
         if isinstance(priors, str):
-            return read(priors, symbols)
+            from seqlab.ctc.priors import read
+
+            return read(priors, symbols).numpy()
         if len(priors) != len(symbols):
             raise ConfigError(f"decoder.priors: {len(priors)} values for the tokenizer's {len(symbols)} symbols")
-        return torch.tensor(priors, dtype=torch.float32)
+        return np.array(priors, np.float32)

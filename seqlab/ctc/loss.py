@@ -11,6 +11,8 @@ from seqlab.ctc.entropy import blank_mass, path_entropy, sureness
 from seqlab.ctc.feasibility import infeasible
 from seqlab.ctc.priors import FLOOR, divide, mean_posteriors
 
+PRIOR_DECAY, INTERMEDIATE_WEIGHT = 0.99, 0.3  # as usual; another value with no priors or layers is a slip
+
 
 class CTCLoss(nn.Module):
     """Negative log-likelihood of the labels, one value per line.
@@ -47,11 +49,11 @@ class CTCLoss(nn.Module):
         self,
         shortcut: float = 0.0,
         prior_weight: float = 0.0,
-        prior_decay: float = 0.99,
+        prior_decay: float = PRIOR_DECAY,
         consistency: float = 0.0,
         consistency_warmup: float = 0.0,
         intermediate_layers: Sequence[int] = (),
-        intermediate_weight: float = 0.3,
+        intermediate_weight: float = INTERMEDIATE_WEIGHT,
         entropy: float = 0.0,
         smoothing: float = 0.0,
         blank: float = 0.0,
@@ -70,8 +72,19 @@ class CTCLoss(nn.Module):
             raise ValueError(f"prior_decay must lie in [0, 1), got {prior_decay}")
         if any(layer < 1 for layer in intermediate_layers) or len(set(intermediate_layers)) < len(intermediate_layers):
             raise ValueError(f"intermediate_layers must be different numbers from 1, got {list(intermediate_layers)}")
-        if consistency_warmup and not consistency:
-            raise ValueError("consistency_warmup needs consistency above 0")
+        for name, value, usual, needed, there in (
+            ("consistency_warmup", consistency_warmup, 0.0, "consistency above 0", consistency),
+            (
+                "intermediate_weight",
+                intermediate_weight,
+                INTERMEDIATE_WEIGHT,
+                "intermediate_layers",
+                intermediate_layers,
+            ),
+            ("prior_decay", prior_decay, PRIOR_DECAY, "prior_weight above 0", prior_weight),
+        ):
+            if value != usual and not there:
+                raise ValueError(f"{name} needs {needed}; without, leave it at {usual:g}, got {value}")
         self.shortcut = shortcut
         self.consistency, self.consistency_warmup = consistency, consistency_warmup
         self.intermediate_layers, self.intermediate_weight = list(intermediate_layers), intermediate_weight

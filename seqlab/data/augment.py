@@ -4,6 +4,7 @@ An augmentation first draws its parameters, so that the sampler knows how long a
 line is read. Both draw from a generator seeded by (seed, epoch, line): an epoch can be replayed exactly.
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -128,6 +129,24 @@ class Gain(Augmentation):
         return np.clip(signal * np.float32(10 ** (value / 20)), -1.0, 1.0)
 
 
+@functools.cache
+def _numbers() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(2**20, dtype=np.float32)
+
+
+def white_noise(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return white noise of variance 1, (count,), float32, not to be written into.
+
+    A stretch, from a place that is drawn on, of a million numbers that are drawn once: noise does not get old, and
+    drawing all of it anew costs as much as the rest of an augmentation.
+    """
+    numbers = _numbers()
+    start = int(rng.integers(len(numbers)))
+    if start + count <= len(numbers):
+        return numbers[start : start + count]
+    return numbers.take(np.arange(start, start + count), mode="wrap")
+
+
 class WhiteNoise(Augmentation):
     """Add white noise of a level drawn in decibels below full scale.
 
@@ -141,8 +160,7 @@ class WhiteNoise(Augmentation):
 
     def apply(self, signal: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
         """Add the noise."""
-        noise = rng.standard_normal(len(signal), dtype=np.float32)
-        return signal + noise * np.float32(10 ** (value / 20))
+        return signal + white_noise(len(signal), rng) * np.float32(10 ** (value / 20))
 
 
 class Rejoin:

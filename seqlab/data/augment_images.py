@@ -6,9 +6,8 @@ Images are ink (S, Y), uint8, as ``ImageColumns.prepare`` makes them: 0 paper, 2
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from seqlab.data.augment import Augmentation
+from seqlab.data.augment import Augmentation, white_noise
 
 
 class LineWarp(Augmentation):
@@ -58,6 +57,8 @@ class LineWarp(Augmentation):
 
     def apply(self, signal: np.ndarray, value: Any, rng: np.random.Generator) -> np.ndarray:
         """Warp an image (S, Y)."""
+        from seqlab.data._mesh import warp  # numba is imported when it is wanted
+
         columns, rows = signal.shape
         width, height, shear, slope, shift = value
         size = max(round(columns * (1 + width)), 1)
@@ -74,15 +75,10 @@ class LineWarp(Augmentation):
             moved = rng.normal(0, self.bend * rows, (2, nodes, across))
             source_x = source_x + moved[0]
             source_y = source_y + moved[1]
-        mesh = []
-        for i in range(nodes - 1):
-            for j in range(across - 1):
-                box = (int(x[j]), int(y[i]), int(x[j + 1]), int(y[i + 1]))
-                corners = ((i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1))
-                mesh.append((box, tuple(v for c in corners for v in (source_x[c], source_y[c]))))
-        image = Image.fromarray(np.ascontiguousarray(signal.T))
-        warped = image.transform((size, rows), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
-        return np.asarray(warped).T
+        warped: np.ndarray = warp(
+            np.ascontiguousarray(signal), x.astype(np.int64), y.astype(np.int64), source_x, source_y
+        )
+        return warped
 
 
 class Thickness(Augmentation):
@@ -138,5 +134,5 @@ class InkAndPaper(Augmentation):
         levels = (np.arange(256) / 255) ** exponent * strength + paper
         image = (levels * 255).astype(np.float32)[signal]
         if grain:
-            image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(255 * grain)
-        return np.clip(image, 0, 255).astype(np.uint8)
+            image += white_noise(image.size, rng).reshape(image.shape) * np.float32(255 * grain)
+        return np.clip(image, 0, 255, out=image).astype(np.uint8)

@@ -22,8 +22,9 @@ class DecodedCache:
     """A folder of decoded recordings, one file each, written whole or not at all: any number of processes may share it.
 
     A recording whose every sample is a 16-bit number takes two bytes per sample, others (resampled, 24-bit, MP3) four,
-    so what is read is equal to what was decoded, to the bit. A file belongs to the path, size and time of its recording
-    and to the rate; that of a recording that has changed is replaced. When the folder is full nothing more is kept.
+    so what is read is equal to what was decoded, to the bit. A file belongs to the path, size and time of its
+    recording, to the rate and to the span; that of a recording that has changed is replaced. When the folder is full
+    nothing more is kept.
 
     Args:
         folder: made when the first recording is kept.
@@ -37,11 +38,14 @@ class DecodedCache:
         self._since = _LOOK_AGAIN  # recordings kept since the folder was measured
         self._full = False
 
-    def get(self, path: str | Path, rate: int | None) -> np.ndarray | None:
-        """Return the samples of a recording, (S,), float32, or None if they are not kept or no longer its own."""
+    def get(self, path: str | Path, rate: int | None, span: tuple[float, float] | None = None) -> np.ndarray | None:
+        """Return the samples of a recording or a span of it (seconds), (S,), float32.
+
+        None if they are not kept or no longer its own.
+        """
         try:
             stamp = _stamp(path, rate)
-            with self._place(path, rate).open("rb") as file:
+            with self._place(path, rate, span).open("rb") as file:
                 magic, *theirs, count = _HEAD.unpack(file.read(_HEAD.size))
                 if tuple(theirs) != stamp or magic not in (_INT16, _FLOAT32):
                     return None
@@ -52,8 +56,10 @@ class DecodedCache:
             return None
         return kept * np.float32(1 / 32768) if magic == _INT16 else kept
 
-    def keep(self, path: str | Path, rate: int | None, samples: np.ndarray) -> None:
-        """Keep the samples of a recording, (S,), float32, if there is room."""
+    def keep(
+        self, path: str | Path, rate: int | None, samples: np.ndarray, span: tuple[float, float] | None = None
+    ) -> None:
+        """Keep the samples of a recording or a span of it, (S,), float32, if there is room."""
         if self._full:
             return
         scaled = samples * np.float32(32768)
@@ -73,7 +79,7 @@ class DecodedCache:
             return
         try:
             head = _HEAD.pack(_INT16 if exact else _FLOAT32, *_stamp(path, rate), len(samples))
-            with replacing(self._place(path, rate)) as temporary, temporary.open("xb") as file:
+            with replacing(self._place(path, rate, span)) as temporary, temporary.open("xb") as file:
                 file.write(head)
                 content.tofile(file)
             self.used += content.nbytes
@@ -81,8 +87,9 @@ class DecodedCache:
             self._full = True
             logger.warning("%s: %s; recordings are decoded in every epoch", self.folder, error.strerror or error)
 
-    def _place(self, path: str | Path, rate: int | None) -> Path:
-        name = hashlib.sha256(os.fsencode(os.path.realpath(path)) + f"\0{rate}".encode()).hexdigest()[:40]
+    def _place(self, path: str | Path, rate: int | None, span: tuple[float, float] | None) -> Path:
+        wanted = f"\0{rate}" + (f"\0{span[0]}\0{span[1]}" if span else "")
+        name = hashlib.sha256(os.fsencode(os.path.realpath(path)) + wanted.encode()).hexdigest()[:40]
         return self.folder / name[:2] / name[2:]
 
 

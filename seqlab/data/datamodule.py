@@ -4,7 +4,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,30 @@ def outlive_signals(worker: int) -> None:
         os._exit(0)  # the training process itself ends its reading processes so; it would wait for ever
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+class Loader(DataLoader[Any]):
+    """A loader that knows how long its batches were waited for.
+
+    Attributes:
+        waited: seconds so far.
+    """
+
+    waited = 0.0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield batches."""
+        batches: Iterator[Any] | None = None
+        while True:
+            begin = time.perf_counter()
+            try:
+                batches = batches or super().__iter__()  # starts reading processes
+                batch = next(batches)
+            except StopIteration:
+                return
+            finally:
+                self.waited += time.perf_counter() - begin
+            yield batch
 
 
 class DataModule(LightningDataModule):
@@ -121,6 +146,7 @@ class DataModule(LightningDataModule):
                 if isinstance(dataset.source, AudioSource):
                     dataset.source.decoded = decoded
         self.sampler: BucketBatches | None = None
+        self.train_loader: Loader | None = None  # of this epoch
         self._resume: dict[str, Any] = {}
         self.limit: int | None = None  # frames per batch after memory ran out, or as found; None: as configured
         self.fits: Callable[[Batch], bool] | None = None  # tells whether a batch fits into memory
@@ -167,7 +193,8 @@ class DataModule(LightningDataModule):
             self._try(batches)
         self.fits = None  # tried once, at the start
         self.sampler = batches(planned or self.budget)
-        return self._loader(self.train_set, self.sampler)
+        self.train_loader = self._loader(self.train_set, self.sampler)
+        return self.train_loader
 
     def _try(self, batches: Callable[[int], BucketBatches]) -> None:
         """Find a budget whose worst batch fits into memory: at most that of now, or the largest that fits."""
@@ -211,8 +238,8 @@ class DataModule(LightningDataModule):
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _loader(self, dataset: LineDataset, sampler: BucketBatches) -> "DataLoader[Batch]":
-        loader: DataLoader[Any] = DataLoader(
+    def _loader(self, dataset: LineDataset, sampler: BucketBatches) -> Loader:
+        return Loader(
             dataset,
             batch_sampler=sampler,
             collate_fn=collate,
@@ -221,7 +248,6 @@ class DataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(0),  # else each loader would draw from the global generator
         )
-        return loader
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the data: epoch and batches trained in it."""

@@ -16,7 +16,6 @@ from seqlab.data.cache import DecodedCache
 from seqlab.data.sampler import PIECE
 from seqlab.data.text import TextSource
 from seqlab.errors import ConfigError, DataError
-from seqlab.frontends.image_columns import MAX_COLUMNS, TOO_WIDE
 from seqlab.manifest import Line, used_seconds
 from seqlab.manifest_index import KINDS, IndexedLines
 from seqlab.media import (
@@ -30,6 +29,7 @@ from seqlab.media import (
     read_ink,
     read_line,
 )
+from seqlab.media.image import MAX_COLUMNS, TOO_WIDE
 
 Kind = Literal["audio", "image", "strokes", "features"]
 
@@ -116,15 +116,17 @@ class AudioSource:
         """Read and join the recordings of a line."""
         return read_line(line, self.rate, load=self._load)[0]
 
-    def _load(self, path: str | Path, rate: int | None = None) -> tuple[np.ndarray, int]:
-        key = (str(path), rate)
+    def _load(
+        self, path: str | Path, rate: int | None = None, span: tuple[float, float] | None = None
+    ) -> tuple[np.ndarray, int]:
+        key = (str(path), rate, span)
         kept = self.cache.get(key)
         if kept is None:
-            kept = self.decoded.get(path, rate) if self.decoded else None
+            kept = self.decoded.get(path, rate, span) if self.decoded else None
             if kept is None:
-                kept = read_audio(path, rate)[0]
+                kept = read_audio(path, rate, span)[0]
                 if self.decoded:
-                    self.decoded.keep(path, rate, kept)
+                    self.decoded.keep(path, rate, kept, span)
             self.cache.keep(key, kept)
         return kept, self.rate
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from seqlab.errors import DataError
 from seqlab.lm.units import read_text
 from seqlab.manifest import Line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST = 20_000  # characters of a line: each costs the training of a language model memory
 
@@ -19,7 +22,7 @@ class Text:
     kind = "text"
     sample_rate = 1.0
 
-    def num_frames(self, lengths: Tensor) -> Tensor:
+    def num_frames(self, lengths: "Tensor") -> "Tensor":
         """Return frames per line, (B,)."""
         return lengths
 

@@ -1,6 +1,7 @@
 """Long short-term memory in torch's fused kernels, one way or both ways."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from seqlab.encoders._regular import Dropout, Growth, check_shares
 # --input-size 128 --frames 165, and --lines 3, 4).
 SMALL = 3
 PIECE = 16384  # frames, times lines, per piece when no gradient is needed
+FEW = 3  # frames up to which a cell by itself is quicker than the fused kernel (scripts/bench/streaming.py)
+Layers = list[tuple[Tensor, Tensor]]  # hidden and cell state of each layer, (1, B, any)
 
 
 class BLSTM(nn.Module):
@@ -46,7 +49,12 @@ class BLSTM(nn.Module):
         recurrent_dropout: share of the recurrent weights set to 0 in a step, while training: the mask on them is that
             of all frames and lines ("DropConnect", Merity et al. 2017, AWD-LSTM, section 2), so the kernel stays fused.
         grow_at: shares of training at which one more layer joins in, see ``Growth``; for training in one process.
+
+    Attributes:
+        look_ahead: frames that a state waits for where lines are read piece by piece.
     """
+
+    look_ahead = 0
 
     def __init__(
         self,
@@ -146,6 +154,54 @@ class BLSTM(nn.Module):
         below = [self.out_dropout(shown[layer]) for layer in layers if layer < self.growth.layers]
         return self.out_dropout(y), below, lengths
 
+    @property
+    def streams(self) -> bool:
+        """Whether lines can be read piece by piece, see ``read_on``."""
+        return not self.lstm.bidirectional
+
+    def read_on(self, x: Tensor, state: Any = None, last: bool = False) -> tuple[Tensor, Any]:
+        """Read the next frames of lines of equal length; all answers together are the states of ``forward``.
+
+        Args:
+            x: the next features (B, T, F), T may be 0.
+            state: what the call before returned; None at the beginning of the lines.
+            last: these are the last frames.
+
+        Returns:
+            The states that are certain by now, (B, T', H), and what the next call needs.
+        """
+        if not x.shape[1]:
+            return x.new_zeros(len(x), 0, self.lstm.proj_size or self.lstm.hidden_size), state
+        x, after = x.transpose(0, 1), []
+        for layer in range(self.growth.layers):
+            before = state[layer] if state else self._zeros(x)
+            x, ends = self._few(x, before, layer) if len(x) <= FEW else self._many(x, before, layer)
+            after.append(ends)
+        return x.transpose(0, 1), after
+
+    def _many(self, x: Tensor, before: tuple[Tensor, Tensor], layer: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        x, h, c = torch.lstm(x, before, self._weights(layer), True, 1, 0.0, False, False, False)
+        return x, (h, c)
+
+    def _few(self, x: Tensor, before: tuple[Tensor, Tensor], layer: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if self.lstm.proj_size or not len(x):
+            return self._many(x, before, layer)
+        h, c = before[0][0], before[1][0]
+        states = []
+        for frame in x:
+            h, c = torch.lstm_cell(frame, (h, c), *self.lstm.all_weights[layer])
+            states.append(h)
+        return torch.stack(states), (h[None], c[None])
+
+    def _weights(self, index: int) -> list[Tensor]:
+        """Return the weights of a layer, or of one direction of it: forward and backward by turns."""
+        return list(self.lstm.all_weights[index])
+
+    def _zeros(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states before the first frame of x (T, B, F)."""
+        sizes = self.lstm.proj_size or self.lstm.hidden_size, self.lstm.hidden_size
+        return x.new_zeros(1, x.shape[1], sizes[0]), x.new_zeros(1, x.shape[1], sizes[1])
+
     def _packed(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Run all layers on a packed batch."""
         # An empty line cannot be packed: it is given one frame, and loses it below.
@@ -189,8 +245,7 @@ class BLSTM(nn.Module):
             dropped = functional.dropout(weights[1], self.recurrent_dropout)
             weights = [weights[0], dropped, *weights[2:]]
         frames, lines = x.shape[:2]
-        hidden = x.new_zeros(1, lines, self.lstm.proj_size or self.lstm.hidden_size)
-        cell = x.new_zeros(1, lines, self.lstm.hidden_size)
+        hidden, cell = self._zeros(x)
         whole = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
         size = frames if whole else max(PIECE // lines, 1)
         answers = []

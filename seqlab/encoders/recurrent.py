@@ -1,6 +1,7 @@
 """Any recurrent cell as an encoder: one way or two, deep, with residuals."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ class Recurrent(nn.Module):
     Raises:
         ValueError: an argument is out of range, or what `cell` makes is no cell.
     """
+
+    look_ahead = 0  # frames that a state waits for where lines are read piece by piece
 
     def __init__(
         self,
@@ -93,6 +96,23 @@ class Recurrent(nn.Module):
             States (B, T, H), forward and backward side by side, and the lengths; states past a length are 0.
         """
         return self.out_dropout(self._states(x, lengths)), lengths
+
+    @property
+    def streams(self) -> bool:
+        """Whether lines can be read piece by piece, see ``BLSTM.read_on``."""
+        return len(list(self.layers[0].children())) == 1
+
+    def read_on(self, x: Tensor, state: Any = None, last: bool = False) -> tuple[Tensor, Any]:
+        """Read the next frames of lines of equal length, see ``BLSTM.read_on``."""
+        if not x.shape[1]:
+            return x.new_zeros(len(x), 0, self.num_features), state
+        x, after = x.transpose(0, 1), []
+        for index, layer in enumerate(self.layers[: self.growth.layers]):
+            (cell,) = layer.children()
+            y, end = cell(x, state[index] if state else None)
+            after.append(end)
+            x = x + y if self.residual and x.shape == y.shape else y
+        return x.transpose(0, 1), after
 
     def intermediate(self, x: Tensor, lengths: Tensor, layers: Sequence[int]) -> tuple[Tensor, list[Tensor], Tensor]:
         """Turn features into states, and show those of lower layers too.

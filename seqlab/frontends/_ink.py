@@ -3,10 +3,14 @@
 Ink is (N, 4), see seqlab.media.ink: x, y (growing down), t in seconds, 1 at the last point of each stroke.
 """
 
-import numpy as np
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
-from seqlab.batch import mask_padding
+import numpy as np
+
+from seqlab.frontends._module import Module
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 QUANTILE = 0.1  # of y: the line height is measured between this and its mirror, so that one tall letter changes little
 MIN_HEIGHT = 0.1  # of the median larger side of the strokes; a dash alone has no height of its own
@@ -19,7 +23,7 @@ MAX_FRAMES = 20_000  # per line; strange ink is sampled more coarsely instead of
 FLAT = np.zeros((0, 4))
 
 
-class Strokes(nn.Module):
+class Strokes(Module):
     """Base of the frontends for ink: ``prepare`` turns ink into frames line by line, ``forward`` masks padding.
 
     Attributes:
@@ -38,11 +42,15 @@ class Strokes(nn.Module):
         """Turn the ink of one line (N, 4) into frames (T, F), float32; (0, F) for no ink."""
         raise TypeError(f"{type(self).__name__} has no prepare")
 
-    def num_frames(self, lengths: Tensor) -> Tensor:
+    def places(self, ink: np.ndarray) -> np.ndarray:
+        """Return which point of the ink (N, 4) each frame of ``prepare`` stands for, (T,), float64, in [0, N - 1]."""
+        raise TypeError(f"{type(self).__name__} has no places")
+
+    def num_frames(self, lengths: "Tensor") -> "Tensor":
         """Return frames for frames: lengths as they are."""
         return lengths
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: "Tensor", lengths: "Tensor") -> "tuple[Tensor, Tensor]":
         """Pass prepared frames on.
 
         Args:
@@ -57,6 +65,8 @@ class Strokes(nn.Module):
         """
         if x.dim() != 3 or x.shape[2] != self.num_features:
             raise ValueError(f"prepared ink is (lines, frames, {self.num_features}), got the shape {tuple(x.shape)}")
+        from seqlab.batch import mask_padding
+
         return mask_padding(x, lengths), lengths
 
 
@@ -87,6 +97,13 @@ def normalize(ink: np.ndarray, skew: bool = True, slant: bool = True) -> np.ndar
         xy = xy - np.outer(xy[:, 1] * np.tan(slant_of(xy, ink[:, 3])), [1, 0])
     low, high = body(xy[:, 1])
     ink[:, :2] = (xy - [xy[:, 0].min(), (low + high) / 2]) / line_height(xy, ink[:, 3])
+    return ink
+
+
+def numbered(ink: np.ndarray) -> np.ndarray:
+    """Return a copy of ink (N, 4) with the numbers of its points in place of t: they go where the points go."""
+    ink = np.array(ink, np.float64).reshape(-1, 4)
+    ink[:, 2] = np.arange(len(ink))
     return ink
 
 

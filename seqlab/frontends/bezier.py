@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from seqlab.frontends._ink import Strokes, check_positive, normalize, resample, stroke_starts
+from seqlab.frontends._ink import Strokes, check_positive, normalize, numbered, resample, stroke_starts
 
 SAMPLING = 32.0  # points per line height that curves are fitted to
 MIN_CHORD = 0.3  # of the arc length: a curve that nearly closes has no direction, and is split
@@ -64,6 +64,18 @@ class Bezier(Strokes):
         columns = [0, 1, 2, 3, 6, 7, 8]
         out[:, columns] = out[:, columns].clip(-MAX_VALUE, MAX_VALUE)
         return out.astype(np.float32)
+
+    def places(self, ink: np.ndarray) -> np.ndarray:
+        """Return which point of the ink (N, 4) each frame of ``prepare`` stands for, (T,), float64, in [0, N - 1].
+
+        It is the middle of a curve; where the pen is lifted, the first point after.
+        """
+        points = resample(normalize(numbered(ink), self.skew, self.slant), 1 / SAMPLING)
+        found: list[float] = []
+        for stroke in np.split(points[:, :3], stroke_starts(points[:, 3])[1:]) if len(points) else ():
+            found += [stroke[0, 2]] * bool(found)
+            found += [(piece[0, 2] + piece[-1, 2]) / 2 for piece in split(stroke, self.tolerance)]
+        return np.array(found)
 
     @staticmethod
     def _frame(piece: np.ndarray, timed: bool) -> tuple[float, ...]:

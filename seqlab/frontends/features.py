@@ -1,13 +1,17 @@
 """The frontend of what comes as an array: sensors, gestures, nanopore currents, features of other programs."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from torch import Tensor, nn
 
-from seqlab.batch import mask_padding
 from seqlab.errors import DataError
+from seqlab.frontends._module import Module
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-class Features(nn.Module):
+class Features(Module):
     """Arrays (T, F) as they are.
 
     Args:
@@ -41,10 +45,17 @@ class Features(nn.Module):
             raise DataError("the array holds values that are not finite")
         return array
 
-    def num_frames(self, lengths: Tensor) -> Tensor:
+    def num_frames(self, lengths: "Tensor") -> "Tensor":
         """Return the lengths as they are."""
         return lengths
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """See ``LogMel.reach``; a frame is itself."""
+        return 1, 0, 1
+
+    def forward(self, x: "Tensor", lengths: "Tensor") -> "tuple[Tensor, Tensor]":
         """Hand frames (B, T, F) on; what lies past a length is 0."""
+        from seqlab.batch import mask_padding
+
         return mask_padding(x, lengths.to(x.device)), lengths

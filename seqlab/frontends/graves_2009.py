@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seqlab.frontends._ink import Strokes, baselines, check_positive, normalize, resample, stroke_starts
+from seqlab.frontends._ink import Strokes, baselines, check_positive, normalize, numbered, resample, stroke_starts
 
 MAX_SPEED = 50.0  # line heights per second; faster is a fault of the times
 MAX_CURLINESS = 10.0
@@ -81,6 +81,15 @@ class Graves2009(Strokes):
             *self._around(xy, corpus),
         ]
         return np.stack(columns, 1).astype(np.float32)
+
+    def places(self, ink: np.ndarray) -> np.ndarray:
+        """Return which point of the ink (N, 4) each frame of ``prepare`` stands for, (T,), float64, in [0, N - 1]."""
+        ink = normalize(numbered(ink))
+        if self.delayed and len(ink):
+            base, corpus = baselines(ink)
+            ink[:, 1] -= base
+            ink, _ = without_delayed(ink, (corpus - base) / 2)
+        return resample(ink, 1 / self.points_per_height)[:, 2]
 
     def _local(self, xy: np.ndarray, first: np.ndarray, last: np.ndarray) -> list[np.ndarray]:
         """Compute direction, curvature and the vicinity's features, given the ends of each point's stroke."""

@@ -1,20 +1,20 @@
 """Line images: one frame per column of the height-normalised image."""
 
 import itertools
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
-from torch import Tensor, nn
 
-from seqlab.batch import mask_padding
 from seqlab.errors import DataError
+from seqlab.frontends._module import Module
+from seqlab.media.image import MAX_COLUMNS, TOO_WIDE
 
-MAX_COLUMNS = 40_000  # of a prepared line; wider than any line of text
-TOO_WIDE = "an image of {} x {} pixels would have {} columns, far more than a line of text; is it one line?"
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-class ImageColumns(nn.Module):
+class ImageColumns(Module):
     """Every pixel column of a text line is a frame, every row a feature: 0 is paper, 1 is ink.
 
     What belongs to the image alone (size, contrast, slope) is done once per line by `prepare`, on the CPU; the
@@ -113,12 +113,14 @@ class ImageColumns(nn.Module):
             paper, full = _local(ink, full - paper)
         return np.clip((ink - paper) * (255 / np.maximum(full - paper, 8)), 0, 255).astype(np.uint8)
 
-    def num_frames(self, lengths: Tensor) -> Tensor:
+    def num_frames(self, lengths: "Tensor") -> "Tensor":
         """Return the lengths: a frame per column."""
         return lengths
 
-    def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, signal: "Tensor", lengths: "Tensor") -> "tuple[Tensor, Tensor]":
         """Hand columns (B, S, Y) on as frames (B, T, F); what lies past a length is 0."""
+        from seqlab.batch import mask_padding
+
         return mask_padding(signal, lengths.to(signal.device)), lengths
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqlab.batch import mask_padding
 from seqlab.errors import DataError
-from seqlab.frontends.deltas import append_deltas, check_order
+from seqlab.frontends.deltas import WIDTH, append_deltas, check_order
 from seqlab.frontends.kaldi import FLOOR, Filterbank, Framing
 
 # Frames per piece on the CPU: a whole batch at once falls out of the cache and is about 4 times slower
@@ -69,6 +69,12 @@ class LogMel(nn.Module):
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Return frames for samples (B,); 0 where a line is shorter than one window."""
         return self.framing.num_frames(lengths)
+
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """Samples from a frame's first to the next one's; and those before and from it on that the frame depends on."""
+        edge = WIDTH * self.deltas * self.framing.shift
+        return self.framing.shift, edge, self.framing.window + edge
 
     def forward(self, signal: Tensor, lengths: Tensor, warps: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
         """Turn waveforms into log-mel features.

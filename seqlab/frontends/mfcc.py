@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seqlab.frontends.deltas import append_deltas, check_order
+from seqlab.frontends.deltas import WIDTH, append_deltas, check_order
 from seqlab.frontends.kaldi import cepstral_lifter
 from seqlab.frontends.log_mel import LogMel
 
@@ -68,6 +68,13 @@ class MFCC(nn.Module):
     def num_frames(self, lengths: Tensor) -> Tensor:
         """Return frames for samples (B,); 0 where a line is shorter than one window."""
         return self.log_mel.num_frames(lengths)
+
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """See ``LogMel.reach``."""
+        shift, _, window = self.log_mel.reach
+        edge = WIDTH * self.deltas * shift
+        return shift, edge, window + edge
 
     def check_warp(self, warp: float) -> None:
         """Make sure that filters can be bent so far, see ``LogMel.check_warp``."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seqlab.frontends._ink import Strokes, check_positive, normalize, resample
+from seqlab.frontends._ink import Strokes, check_positive, normalize, numbered, resample
 
 
 class StrokePoints(Strokes):
@@ -51,7 +51,7 @@ class StrokePoints(Strokes):
 
     def prepare(self, ink: np.ndarray) -> np.ndarray:
         """Turn the ink of one line (N, 4) into frames (T, F), float32; (0, F) for no ink."""
-        points = resample(normalize(ink, self.skew, self.slant), 1 / self.points_per_height)
+        points = self._points(ink)
         if not len(points):
             return np.zeros((0, self.num_features), np.float32)
         offset = np.diff(points[:, :3], axis=0, prepend=points[:1, :3])
@@ -65,3 +65,10 @@ class StrokePoints(Strokes):
         if self.time:
             columns.append(offset[:, 2:].clip(-self.max_jump, self.max_jump))
         return np.concatenate(columns, 1).astype(np.float32)
+
+    def places(self, ink: np.ndarray) -> np.ndarray:
+        """Return which point of the ink (N, 4) each frame of ``prepare`` stands for, (T,), float64, in [0, N - 1]."""
+        return self._points(numbered(ink))[:, 2]
+
+    def _points(self, ink: np.ndarray) -> np.ndarray:
+        return resample(normalize(ink, self.skew, self.slant), 1 / self.points_per_height)

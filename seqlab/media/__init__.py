@@ -15,12 +15,14 @@ Every path may name a member of a tar shard, as ``train-000000.tar@1536+34567/a-
 from seqlab.media._files import file_exists, file_stamp
 from seqlab.media.arrays import array_shape, read_array
 from seqlab.media.audio import AudioInfo, audio_info, read_audio, read_line, write_flac, write_wav
+from seqlab.media.blocks import audio_blocks
 from seqlab.media.image import image_size, read_image, write_image
 from seqlab.media.ink import ink_from_strokes, read_ink, strokes_of
 
 __all__ = [
     "AudioInfo",
     "array_shape",
+    "audio_blocks",
     "audio_info",
     "file_exists",
     "file_stamp",

@@ -22,6 +22,7 @@ MAX_DURATION = 24 * 3600.0  # seconds; a few kB of FLAC can claim, and truly dec
 MAX_SAMPLE = 2.0**31  # float files written at the scale of integers pass, numbers that overflow in features don't
 BLOCK = 65536  # samples decoded at a time
 UNKNOWN_LENGTH = 2**40  # samples; a header that cannot know the length (a stream) is reported as a huge number
+_SEEKABLE = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "AIFF", "AU", "CAF", "NIST")
 _READS = "WAV, FLAC, OGG, MP3, AIFF, AU, CAF and NIST SPHERE"
 _FFMPEG_DEMUXERS = (  # containers only: no playlist, which could make ffmpeg open other files
     "aac,ac3,aiff,amr,ape,asf,avi,caf,dsf,dts,eac3,flac,flv,matroska,mov,mp3,mp4,m4a,mpeg,mpegts,ogg,rm,tta,w64,wav,webm,wv"
@@ -48,8 +49,8 @@ class _CalmFile:
 
 
 @contextmanager
-def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file and check what its header says."""
+def open_audio(path: str | os.PathLike[str], longest: float = MAX_DURATION) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file and check what its header says; what only ffmpeg reads holds ``longest`` seconds and one."""
     with ExitStack() as stack:
         raw = stack.enter_context(open_file(path, "audio"))
         try:
@@ -62,7 +63,7 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
             file = _ForwardFile(_CalmFile(raw) if member_of(path) else os.fspath(path))
         except (soundfile.LibsndfileError, TypeError, ValueError) as error:  # TypeError: headerless .raw
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqlab-")))
-            file = _ForwardFile(_convert(path, folder, head, _reason(error)))
+            file = _ForwardFile(_convert(path, folder, head, _reason(error), longest))
         stack.enter_context(file)
         if not 1 <= file.channels <= MAX_CHANNELS:
             raise DataError(f"{path}: {file.channels} channels; 1 to {MAX_CHANNELS} are read. Is the file damaged?")
@@ -153,13 +154,30 @@ def plausible_samples(file: soundfile.SoundFile, path: str | os.PathLike[str]) -
     return min(int(file.frames), 16 * file_stamp(path)[0] + BLOCK, int(MAX_DURATION) * MAX_RATE)
 
 
-def mono_blocks(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
-    """Decode a file block by block, each mixed down to (S,)."""
-    count = 0
-    buffer = np.empty((BLOCK, file.channels), np.float32)
+def seeks_exactly(file: soundfile.SoundFile) -> bool:
+    """Tell whether decoding can begin at any sample and gives what decoding from the beginning gives there."""
+    plain = file.subtype.startswith("PCM_") or file.subtype in ("FLOAT", "DOUBLE", "ULAW", "ALAW")
+    return bool(file.format in _SEEKABLE and plain and file.frames < UNKNOWN_LENGTH)
+
+
+def mono_blocks(
+    file: soundfile.SoundFile, path: str | os.PathLike[str], first: int = 0, last: int | None = None
+) -> Iterator[np.ndarray]:
+    """Decode a file block by block, each mixed down to (S,).
+
+    Args:
+        file: as open_audio gives it.
+        path: for messages.
+        first: sample to begin at; 0, unless the file seeks_exactly.
+        last: sample to end before, or None.
+    """
+    count = first
+    buffer = np.empty((BLOCK if last is None else min(BLOCK, last - first), file.channels), np.float32)
     while True:
         try:
-            block = file.read(out=buffer)
+            if first and count == first:
+                file.seek(first)
+            block = file.read(out=buffer if last is None else buffer[: last - count])
         except soundfile.LibsndfileError as error:
             begin, whole = count / file.samplerate, file.frames / file.samplerate
             of = f"of {whole:.1f} s " if file.frames < UNKNOWN_LENGTH else ""
@@ -184,9 +202,13 @@ def mono_blocks(file: soundfile.SoundFile, path: str | os.PathLike[str]) -> Iter
         yield mono
 
 
-def check_complete(file: soundfile.SoundFile, path: str | os.PathLike[str], count: int) -> None:
-    """Compare the samples decoded with the header's count."""
+def check_complete(
+    file: soundfile.SoundFile, path: str | os.PathLike[str], count: int, last: int | None = None
+) -> None:
+    """Compare the sample up to which was decoded with the header's count, or with the last that was wanted."""
     rate, claimed = file.samplerate, int(file.frames)
+    if last is not None and count == last:
+        return
     # an MP3's count is a guess without a Xing tag, and an encoder's delay is counted in by some
     slack = max(2304, claimed // 20) if file.format == "MP3" else 0
     if count == 0 or (claimed < UNKNOWN_LENGTH and count + slack < claimed):
@@ -202,8 +224,8 @@ def _reason(error: Exception) -> str:
     return said[:1].lower() + said[1:] or "unknown format"
 
 
-def _convert(path: str | os.PathLike[str], folder: Path, head: bytes, reason: str) -> str:
-    """Decode with ffmpeg what soundfile cannot read; returns a WAV in folder."""
+def _convert(path: str | os.PathLike[str], folder: Path, head: bytes, reason: str, longest: float) -> str:
+    """Decode with ffmpeg what soundfile cannot read, a second more than the longest; returns a WAV in folder."""
     if head.startswith(b"fLaC"):  # soundfile knows every FLAC, and ffmpeg would take a damaged one without a word
         raise DataError(f"{path} is a damaged FLAC file ({reason}); copy the file again or drop the line")
     program = shutil.which("ffmpeg")
@@ -220,7 +242,7 @@ def _convert(path: str | os.PathLike[str], folder: Path, head: bytes, reason: st
         protocols = "file,subfile"
     command = [program, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", protocols, "-format_whitelist"]
     command += [_FFMPEG_DEMUXERS, "-i", source, "-map", "0:a:0", "-vn"]
-    command += ["-t", str(int(MAX_DURATION) + 1), "-rf64", "auto", "-c:a", "pcm_s16le", "-y", str(target)]
+    command += ["-t", str(int(longest) + 1), "-rf64", "auto", "-c:a", "pcm_s16le", "-y", str(target)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=3600, check=False)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:

@@ -15,6 +15,8 @@ from seqlab.files import replacing
 from seqlab.media._files import open_file
 
 MAX_PIXELS = 178_956_970  # a few kB can claim, and truly decode to, billions; where Pillow stops by itself, too
+MAX_COLUMNS = 40_000  # of a prepared line; wider than any line of text
+TOO_WIDE = "an image of {} x {} pixels would have {} columns, far more than a line of text; is it one line?"
 ORIENTATION = 0x0112  # the EXIF and TIFF tag
 _PHOTOMETRIC = 0x0106
 _BITS = 0x0102

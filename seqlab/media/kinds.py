@@ -6,7 +6,7 @@ from seqlab.media.image import IMAGE_SUFFIXES
 
 SUFFIXES: dict[str, frozenset[str]] = {
     "audio": frozenset((".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".au", ".sph", ".m4a", ".mp4"))
-    | {".webm"},
+    | {".webm", ".mkv", ".mov"},
     "image": frozenset(IMAGE_SUFFIXES),
     "strokes": frozenset((".inkml", ".unp", ".unipen", ".xml", ".json")),
     "features": frozenset((".npy", ".npz")),

@@ -2,8 +2,8 @@
 
     a-1 1 0.210 0.270 one 0.950
 
-Times are seconds. White space in an id becomes "_"; a confidence that is unknown is left out. Characters that sclite
-takes for syntax are written as :mod:`seqlab.outputs.trn` says.
+Times are seconds. White space in an id or a word becomes "_"; a confidence that is unknown is left out. Characters
+that sclite takes for syntax are written as :mod:`seqlab.outputs.trn` says.
 """
 
 import os
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from seqlab.errors import DataError
 from seqlab.files import write_lines
+from seqlab.outputs.text import one_line
 from seqlab.outputs.transcript import Transcript
 from seqlab.outputs.trn import legible
 
@@ -24,11 +25,15 @@ def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
     for transcript in transcripts:
         if transcript.unit != "s":
             raise DataError(f"{transcript.source}: ctm holds times in seconds, not {transcript.unit}; use json")
-        name = "_".join((transcript.id or transcript.source or "").split()) or "unknown"
+        name = _word(transcript.id or transcript.source or "") or "unknown"
         for word in transcript.words:
             confidence = "" if word.confidence is None else f" {word.confidence:.3f}"
             length = round(word.end, 3) - round(word.start, 3)
-            yield f"{legible(name)} 1 {word.start:.3f} {length:.3f} {legible(word.text)}{confidence}"
+            yield f"{name} 1 {word.start:.3f} {length:.3f} {_word(word.text)}{confidence}"
+
+
+def _word(text: str) -> str:
+    return legible(one_line(text)).replace(" ", "_")
 
 
 def write(path: str | os.PathLike[str], transcripts: Iterable[Transcript]) -> int:

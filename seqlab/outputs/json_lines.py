@@ -1,14 +1,18 @@
 """JSON lines, the native format: one JSON object per transcript.
 
     {"id": "a-1", "source": "a-1.flac", "text": "one two", "duration": 1.5, "confidence": 0.93,
-     "unit": "s", "words": [{"text": "one", "start": 0.21, "end": 0.48, "confidence": 0.95,
-                             "alternatives": [{"text": "on", "confidence": 0.04}]}, ...],
+     "unit": "s", "segments": [{"text": "one two", "start": 0.21, "end": 0.97, "confidence": 0.94, "words": 2}, ...],
+     "words": [{"text": "one", "start": 0.21, "end": 0.48, "confidence": 0.95,
+                "alternatives": [{"text": "on", "confidence": 0.04}]}, ...],
      "characters": [{"text": "o", "start": 0.21, "end": 0.24, "confidence": 0.97}, ...],
      "alternatives": [{"text": "on two", "confidence": 0.04}, ...]}
 
 Times are seconds from the start of the recording; for images they are pixels ("unit": "px"), for ink points, for arrays
 frames. What is unknown is null. Confidences of the line, its words and characters are the probability that they are
 right, calibrated where `seqlab tune` has been run.
+
+segments, where the unit is seconds, are the words between pauses of a second or more; "words" says how many they are,
+in the order of the list, and the confidence is the mean of theirs, so the share of them that should be right.
 
 alternatives are other readings, likeliest first: of the line, and of single words (an empty text stands for no word, a
 text may be several). They stand there only where the decoder keeps several readings and these differ. Their confidence
@@ -18,14 +22,15 @@ is their share of the probability of the readings kept, which is surer than it s
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from seqlab.files import write_lines
-from seqlab.outputs.transcript import Transcript
+from seqlab.outputs.segments import segments
+from seqlab.outputs.transcript import Transcript, Word
 
-_KEYS = ("id", "source", "text", "duration", "confidence", "unit", "words", "characters", "alternatives")
+_KEYS = ("id", "source", "text", "duration", "confidence", "unit", "segments", "words", "characters", "alternatives")
 
 
 def plain(value: Any) -> Any:
@@ -57,7 +62,20 @@ def to_row(transcript: Transcript) -> dict[str, Any]:
     for part in (row, *row["words"], *row["characters"]):
         if not part["alternatives"]:
             del part["alternatives"]
+    if transcript.unit == "s":
+        row["segments"] = [_segment(words) for words in segments(transcript)]
     return {key: row[key] for key in _KEYS if key in row}
+
+
+def _segment(words: Sequence[Word]) -> dict[str, Any]:
+    sure = [word.confidence for word in words if word.confidence is not None]
+    return {
+        "text": " ".join(word.text for word in words),
+        "start": words[0].start,
+        "end": words[-1].end,
+        "confidence": round(sum(sure) / len(sure), 4) if len(sure) == len(words) else None,
+        "words": len(words),
+    }
 
 
 def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:

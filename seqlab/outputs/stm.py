@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from seqlab.files import write_lines
+from seqlab.outputs.text import one_line
 from seqlab.outputs.trn import legible
 
 Segment = tuple[str, str, float, float, str]
@@ -19,11 +20,12 @@ def to_lines(segments: Iterable[Segment]) -> Iterator[str]:
     """Yield one line per segment, as it is given.
 
     Args:
-        segments: (recording, speaker, start, end, text) of each; white space in the names becomes "_".
+        segments: (recording, speaker, start, end, text) of each; white space in the names becomes "_", control
+            characters go.
     """
     for recording, speaker, start, end, text in segments:
-        names = ["_".join(name.split()) or "unknown" for name in (recording, speaker)]
-        words = " ".join(text.split())
+        names = [one_line(name).replace(" ", "_") or "unknown" for name in (recording, speaker)]
+        words = one_line(text)
         label = "<o> " if words.startswith("<") else ""  # else the first word would be taken for one
         yield legible(f"{names[0]} 1 {names[1]} {start:.3f} {end:.3f} {label}{words}".rstrip())
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from seqlab.errors import DataError
 from seqlab.files import write_lines
+from seqlab.outputs.segments import in_order
+from seqlab.outputs.srt import only
+from seqlab.outputs.text import one_line
 from seqlab.outputs.transcript import Transcript, Word
 
 
@@ -17,9 +20,7 @@ def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
     Raises:
         DataError: there is more than one transcript, its unit is not seconds, or its duration is unknown.
     """
-    transcript, *more = transcripts
-    if more:
-        raise DataError(f"a TextGrid holds one recording, got {1 + len(more)}; write one file each (--output-dir)")
+    transcript = only(transcripts, "TextGrid")
     if transcript.unit != "s" or transcript.duration is None:
         raise DataError(f"{transcript.source}: a TextGrid holds times in seconds, not {transcript.unit}; use json")
     end = transcript.duration
@@ -56,14 +57,11 @@ def _intervals(words: Sequence[Word], duration: float) -> list[tuple[float, floa
     """Return intervals (start, end, text) without gap or overlap from 0 to the duration."""
     found: list[tuple[float, float, str]] = []
     at = 0.0
-    for word in words:
-        start, end = max(word.start, at), min(word.end, duration)
-        if start >= end:  # Praat refuses intervals without length
-            continue
-        if start > at:
-            found.append((at, start, ""))
-        found.append((start, end, word.text))
-        at = end
+    for word in in_order(words, duration):  # Praat refuses intervals without length
+        if word.start > at:
+            found.append((at, word.start, ""))
+        found.append((word.start, word.end, word.text))
+        at = word.end
     if at < duration or not found:
         found.append((at, duration, ""))
     return found
@@ -74,4 +72,4 @@ def _number(value: float) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
+    return '"' + (one_line(text) or " " * bool(text)).replace('"', '""') + '"'

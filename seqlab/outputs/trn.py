@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from seqlab.files import write_lines
+from seqlab.outputs.text import one_line
+from seqlab.outputs.transcript import Transcript
 
 UNKNOWN_SPEAKER = "unknown"
 _FULL_WIDTH = {ord(sign): ord(sign) + 0xFEE0 for sign in "{}*;\\@"}
@@ -33,21 +35,23 @@ def trn_ids(ids: Sequence[str], speakers: Sequence[str | None] | None = None) ->
         speakers = [None] * len(ids)
     if len(ids) != len(speakers):
         raise ValueError(f"need one speaker per id, got {len(ids)} ids and {len(speakers)} speakers")
-    used: dict[str, int] = {}  # id without case -> how often it came
-    result = []
-    for line_id, speaker in zip(ids, speakers, strict=True):
-        utterance = line_id.removeprefix(f"{speaker}-") if speaker else line_id
-        utterance = _NOT_IN_IDS.sub("_", utterance) or "_"
-        name = _NOT_IN_IDS.sub("_", speaker or UNKNOWN_SPEAKER).replace("-", "_")
-        unique = base = f"{name}-{utterance}"
-        number = used.get(base.casefold(), 1)
-        while unique.casefold() in used:
-            number += 1
-            unique = f"{base}-{number}"
-        used[base.casefold()] = max(number, 1)
-        used.setdefault(unique.casefold(), 1)
-        result.append(unique)
-    return result
+    used: dict[str, int] = {}
+    return [_unique(line_id, speaker, used) for line_id, speaker in zip(ids, speakers, strict=True)]
+
+
+def _unique(line_id: str, speaker: str | None, used: dict[str, int]) -> str:
+    """Make an id; ``used`` has how often each came, without case."""
+    utterance = line_id.removeprefix(f"{speaker}-") if speaker else line_id
+    utterance = _NOT_IN_IDS.sub("_", utterance) or "_"
+    name = _NOT_IN_IDS.sub("_", speaker or UNKNOWN_SPEAKER).replace("-", "_")
+    unique = base = f"{name}-{utterance}"
+    number = used.get(base.casefold(), 1)
+    while unique.casefold() in used:
+        number += 1
+        unique = f"{base}-{number}"
+    used[base.casefold()] = max(number, 1)
+    used.setdefault(unique.casefold(), 1)
+    return unique
 
 
 def to_lines(texts: Iterable[str], ids: Iterable[str]) -> Iterator[str]:
@@ -58,7 +62,15 @@ def to_lines(texts: Iterable[str], ids: Iterable[str]) -> Iterator[str]:
         ids: as :func:`trn_ids` makes them, one per text.
     """
     for text, line_id in zip(texts, ids, strict=True):
-        yield legible(f"{' '.join(text.split())} ({line_id})")
+        yield legible(f"{one_line(text)} ({line_id})")
+
+
+def transcript_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
+    """Yield one line per transcript, of an unknown speaker."""
+    used: dict[str, int] = {}
+    for transcript in transcripts:
+        line_id = _unique(transcript.id or transcript.source or "", None, used)
+        yield from to_lines([transcript.text], [line_id])
 
 
 def legible(text: str) -> str:

@@ -4,13 +4,17 @@ import os
 from collections.abc import Iterable, Iterator
 
 from seqlab.files import write_lines
+from seqlab.outputs.text import one_line
 from seqlab.outputs.transcript import Transcript
 
 
 def to_lines(transcripts: Iterable[Transcript]) -> Iterator[str]:
-    """Yield the text of each transcript; white space inside it, line breaks too, becomes one space."""
+    """Yield the text of each transcript; white space inside it, line breaks too, becomes one space.
+
+    Control characters, which a terminal would obey, are left out.
+    """
     for transcript in transcripts:
-        yield " ".join(transcript.text.split())
+        yield one_line(transcript.text)
 
 
 def write(path: str | os.PathLike[str], transcripts: Iterable[Transcript]) -> int:

@@ -46,8 +46,8 @@ class Tree:
         """Whether it is a web page, where only some elements may be written as <br/>."""
         return local(self.root) == "html"
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the document in UTF-8, whole or not at all."""
+    def text(self) -> str:
+        """Return the document as text, in lines that end with a line feed; it is to be stored as UTF-8."""
         parts = []
         if self.declaration is not None:
             version, standalone = self.declaration
@@ -56,7 +56,11 @@ class Tree:
         parts += [f"{piece}\n" for piece in self.before]
         _serialise(self.root, parts, self.is_html)
         parts += [f"\n{piece}" for piece in self.after]
-        text = "".join(parts) + "\n"
+        return "".join(parts) + "\n"
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the document in UTF-8, whole or not at all."""
+        text = self.text()
         with atomic_write(path) as file:
             file.write(text.replace("\n", self.newline) if self.newline != "\n" else text)
 

@@ -151,6 +151,12 @@ class Page(ABC):
             self._finish()
         self.tree.write(path)
 
+    def lines_of_file(self) -> list[str]:
+        """Return what ``write`` writes, line by line."""
+        if self.filled:
+            self._finish()
+        return self.tree.text().split("\n")[:-1]
+
     @abstractmethod
     def _fill(self, line: PageLine, transcript: Transcript, words: list[Found]) -> None: ...
 

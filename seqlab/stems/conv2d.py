@@ -47,7 +47,7 @@ class Conv2d(nn.Module):
             raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
-        self.time_strides = list(time_strides)
+        self.time_strides, self.kernel_size = list(time_strides), kernel_size
         self.convolutions = nn.ModuleList()
         size, previous = input_size, 1
         for channel, time_stride, feature_stride in zip(channels, time_strides, feature_strides, strict=True):
@@ -64,6 +64,15 @@ class Conv2d(nn.Module):
         for stride in self.time_strides:
             lengths = (lengths + stride - 1) // stride  # not -(-T // stride): ONNX rounds that towards 0
         return lengths
+
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """Frames in for one out; and those before the first of them, and from it on, that the one depends on."""
+        side, step = 0, 1
+        for stride in self.time_strides:
+            side += step * (self.kernel_size // 2)
+            step *= stride
+        return step, side, side + 1
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve features.

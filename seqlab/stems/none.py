@@ -24,6 +24,11 @@ class NoStem(nn.Module):
         """Return the lengths as they are."""
         return lengths
 
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """Frames in for one out; and those before the first of them, and from it on, that the one depends on."""
+        return 1, 0, 1
+
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (B, T, F) and lengths (B,) unchanged; frames past a length are 0."""
         return mask_padding(x, lengths.to(x.device)), lengths

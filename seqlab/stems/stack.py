@@ -28,6 +28,11 @@ class Stack(nn.Module):
         """Return floor(T / factor)."""
         return lengths // self.stride
 
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """Frames in for one out; and those before the first of them, and from it on, that the one depends on."""
+        return self.stride, 0, self.stride
+
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Stack frames.
 

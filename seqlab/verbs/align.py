@@ -16,9 +16,9 @@ from seqlab.data.sources import check_kind
 from seqlab.decoding import run_folder
 from seqlab.errors import ConfigError, DataError
 from seqlab.manifest import Line, read_manifest
+from seqlab.outputs.formats import FORMATS
 from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer
-from seqlab.verbs.transcribe import FORMATS, SUFFIX
 
 UNSURE = 0.05  # words below it are named: the recording may not hold them
 
@@ -177,7 +177,7 @@ def _names(ids: Sequence[str]) -> dict[str, str]:
 def _write(given: argparse.Namespace, transcripts: Sequence[Transcript], name: str | None) -> None:
     form = FORMATS[given.format]
     if given.output_dir and name is not None:
-        form.write(Path(given.output_dir) / f"{name}.{SUFFIX[given.format]}", transcripts)
+        form.write(Path(given.output_dir) / f"{name}.{form.suffix}", transcripts)
     elif given.output and given.output != "-":
         form.write(given.output, transcripts)
     else:

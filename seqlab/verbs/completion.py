@@ -2,7 +2,7 @@
 
 COMPLETION = r"""
 _seqlab() {
-    local verbs="prepare doctor fit train evaluate transcribe align inspect tune lm compare completion"
+    local verbs="prepare doctor fit train evaluate transcribe align inspect tune lm export serve compare completion"
     local word="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word"))
@@ -24,7 +24,8 @@ _seqlab() {
             [[ "${COMPREPLY[0]}" == *[=./] ]] && compopt -o nospace
             ;;
         transcribe)
-            local transcribe="--format --output --output-dir --images --override --threads --device"
+            local transcribe="--format --output --output-dir --images --override --threads --device --backend"
+            transcribe="$transcribe --resume --shard --processes --ray"
             COMPREPLY=($(compgen -f -W "$transcribe" -- "$word"))
             ;;
         align)
@@ -48,7 +49,16 @@ _seqlab() {
             local lm="build convert score --order --unit --prune --closed --case --pieces --output"
             COMPREPLY=($(compgen -f -W "$lm" -- "$word"))
             ;;
-        compare) COMPREPLY=($(compgen -f -- "$word")) ;;
+        export)
+            local export="--onnx --int8 --features --check --max-change --license --overwrite"
+            COMPREPLY=($(compgen -f -W "$export" -- "$word"))
+            ;;
+        serve)
+            local serve="--host --port --backend --threads --token-file --allow-host --proxies --upload-mb --seconds"
+            serve="$serve --megapixels --points --queue --requests --streams --rate --timeout --idle"
+            COMPREPLY=($(compgen -f -W "$serve" -- "$word"))
+            ;;
+        compare) COMPREPLY=($(compgen -f -W "--runs --output" -- "$word")) ;;
         completion) COMPREPLY=($(compgen -W "bash" -- "$word")) ;;
     esac
 }

@@ -104,7 +104,7 @@ def _line(recognizer: Recognizer, given: argparse.Namespace, lines: Sequence[Lin
         if recognizer.kind == "strokes":
             ink = recognizer.source.open(given.source)
     part, notes = cut(recognizer, signal, given.start, given.end)
-    if part is not signal:
+    if part.samples is not signal.samples:
         ink = None  # its points are not those of the part
         if text is not None and given.text is None:
             text, notes = None, [*notes, "The text is that of the whole line; give that of the part with --text."]

@@ -15,6 +15,7 @@ from seqlab.media import read_image
 from seqlab.outputs.transcript import Transcript
 from seqlab.pages import LineImage, Page, PageLine, crop_line, find_image, line_reach, read_page, write_page
 from seqlab.pages.files import SUFFIXES, find_pages
+from seqlab.verbs.transcribe_files import is_done
 
 BATCH_LINES = 32
 BATCH_ASPECT = 400.0  # widths over heights of a batch, padding counted; about twenty lines of a book
@@ -66,6 +67,8 @@ def transcribe_pages(
     out_dir: str | Path,
     console: Console,
     images: str | Path | None = None,
+    shard: tuple[int, int] = (1, 1),
+    made_of: Sequence[Path] | None = None,
 ) -> list[str]:
     """Recognise the lines of page files and write filled copies; returns a message for all that failed.
 
@@ -77,12 +80,18 @@ def transcribe_pages(
         out_dir: folder of the copies, which have the names of their sources, below folders their paths.
         console: for progress and messages.
         images: folder of the page images; None looks beside the page files.
+        shard: which part of how many of the files is done, from 1 on.
+        made_of: files of the model; given, pages whose copy is newer than they and the source are left out.
 
     Raises:
         DataError: a folder holds no page file, or a copy would overwrite a source.
     """
     out = Path(out_dir)
-    pages = find_sources(files, out)
+    pages = find_sources(files, out)[shard[0] - 1 :: shard[1]]
+    if made_of is not None:
+        total = len(pages)
+        pages = [(path, copy) for path, copy in pages if not is_done([copy], [path, *made_of])]
+        console.print(f"{total - len(pages)} of {total} page files are done already", highlight=False, soft_wrap=True)
     failed: list[str] = []
     written: dict[Path, Path] = {}
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

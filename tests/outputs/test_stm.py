@@ -13,11 +13,13 @@ SCLITE = Path("/usr/lib/sctk/bin/sclite")
 def test_lines_by_hand(tmp_path: Path) -> None:
     segments = [("a 1", "ann b", 0.0, 1.23456, " one \t two"), ("a-2", "", 0.0, 2.0, "")]
     segments += [("a-3", "c", 0.0, 1.0, "<x> {y} @")]
-    assert stm.write(tmp_path / "ref.stm", segments) == 3
+    segments += [("a\x1b-4", "c", 0.0, 1.0, "\u202aone\u202c t\0wo\u2067")]  # what trn and ctm leave out too
+    assert stm.write(tmp_path / "ref.stm", segments) == 4
     assert (tmp_path / "ref.stm").read_text(encoding="utf-8").splitlines() == [
         "a_1 1 ann_b 0.000 1.235 one two",
         "a-2 1 unknown 0.000 2.000",
         "a-3 1 c 0.000 1.000 <o> <x> \uff5by\uff5d \uff20",
+        "a-4 1 c 0.000 1.000 one two",
     ]
 
 

@@ -133,3 +133,15 @@ def test_a_fault_that_nobody_foresaw_costs_one_file(folder, tmp_path, console, m
     (failed,) = transcribe_pages(Stub(), [folder], tmp_path / "out", console)
     assert re.search(r"b\.xml: ZeroDivisionError: no reason", failed)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.xml", "c.hocr"]
+
+
+def test_shards_and_what_is_done_already(folder, tmp_path, console):
+    out = tmp_path / "out"
+    assert transcribe_pages(Stub(), [folder], out, console, shard=(2, 2)) == []
+    assert [path.name for path in out.iterdir()] == ["b.xml"]
+    stub = Stub()
+    assert transcribe_pages(stub, [folder], out, console, made_of=[]) == []
+    assert sorted(path.name for path in out.iterdir()) == ["a.xml", "b.xml", "c.hocr"]
+    assert "1 of 3 page files are done already" in console.file.getvalue()
+    assert transcribe_pages(stub, [folder], out, console, made_of=[tmp_path / "nowhere"]) == []
+    assert "0 of 3 page files are done already" in console.file.getvalue()

@@ -1,0 +1,87 @@
+"""One recording through a network in torch and in the ONNX graphs of seqlab export, one thread: time and size.
+
+Weights are random, which changes neither. Error rates of int8 are measured by seqlab export --check, on real models.
+
+Run: python scripts/bench/onnx.py [--hidden-size H --num-layers N] [--seconds S] [--rounds N]
+"""
+
+import sys
+
+sys.path.pop(0)  # this file's folder: its name is that of the package
+sys.path.append(__file__.rpartition("/")[0] or ".")
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import measure, start, table
+
+from seqlab.config import Config
+from seqlab.export.graph import export_graph, quantize
+from seqlab.model import CTCModel
+from seqlab.onnx_model import FILES, OnnxModel
+
+SYMBOLS = 32
+
+
+class Packed:
+    """The same network as torch users write it: nn.LSTM on a packed batch.
+
+    Args:
+        model: whose weights are used.
+    """
+
+    def __init__(self, model: CTCModel) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def log_probs_of(self, signals: list[np.ndarray]) -> list[np.ndarray]:
+        model = self.model
+        signal = torch.from_numpy(signals[0])[None]
+        x, lengths = model.frames(signal, torch.tensor([signal.shape[1]]))
+        return list(model.head(model.encoder._packed(x, lengths)).log_softmax(2).numpy())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hidden-size", type=int, default=320)
+    parser.add_argument("--num-layers", type=int, default=5)
+    parser.add_argument("--num-mels", type=int, default=80)
+    parser.add_argument("--factor", type=int, default=1, help="of the stack")
+    parser.add_argument("--one-way", action="store_true")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    start()
+    config: Config = {
+        "frontend": {"_target_": "seqlab.frontends.log_mel.LogMel", "num_mels": given.num_mels},
+        "normalize": {"_target_": "seqlab.frontends.normalize.Normalize", "kind": "line"},
+        "stem": {"_target_": "seqlab.stems.stack.Stack", "factor": given.factor},
+        "encoder": {
+            "_target_": "seqlab.encoders.blstm.BLSTM",
+            "hidden_size": given.hidden_size,
+            "num_layers": given.num_layers,
+            "bidirectional": not given.one_way,
+        },
+    }
+    model = CTCModel(config, SYMBOLS).eval()
+    audio = 0.1 * torch.randn(round(given.seconds * 16000)).numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        plain, small = (Path(folder) / FILES[name] for name in ("onnx", "int8"))
+        parity = export_graph(model, plain)
+        quantize(plain, small)
+        graphs = {"onnx": OnnxModel(plain, config), "int8": OnnxModel(small, config)}
+        sizes = {"onnx": plain.stat().st_size, "int8": small.stat().st_size}
+        print(f"{given.num_layers} x {given.hidden_size}, {model.num_weights:,} weights, {given.seconds:g} s of audio")
+        share = sizes["int8"] / sizes["onnx"]
+        print(f"largest difference of a probability {parity.probability:.1e}; size of int8 / onnx {share:.3f}")
+        ways = {"torch": model, "torch, packed nn.LSTM": Packed(model), **graphs}
+        seconds = measure({name: lambda net=net: net.log_probs_of([audio]) for name, net in ways.items()}, given.rounds)
+        notes = {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()}
+        print(table(seconds, "torch", notes))
+
+
+if __name__ == "__main__":
+    main()

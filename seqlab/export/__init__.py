@@ -1,0 +1,1 @@
+"""Leave the laboratory: the model folder, and ONNX graphs that other programs run."""

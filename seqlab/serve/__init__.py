@@ -1,0 +1,1 @@
+"""Models behind HTTP and WebSocket, with a page: what ``seqlab serve`` runs. Needs ``pip install 'seqlab[serve]'``."""
