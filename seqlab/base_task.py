@@ -2,7 +2,7 @@
 
 import logging
 import time
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -30,7 +30,7 @@ class Task(LightningModule):
         monitor: the metric by which checkpoints are chosen; lower is better.
     """
 
-    monitor: ClassVar[str]
+    monitor: str
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
@@ -53,14 +53,17 @@ class Task(LightningModule):
         self._batch_ids: list[str] = []
         self.progress = 0.0
 
-    def told(self, metrics: dict[str, float], short: bool = False) -> str:
-        """Return what the progress display says of a validation; empty before the first.
+    def told(self, metrics: dict[str, float]) -> dict[str, str]:
+        """Return what the progress display says of a validation, by name; "-" for what was not logged.
 
         Args:
             metrics: all that was logged.
-            short: for the bar.
         """
         raise NotImplementedError
+
+    @staticmethod
+    def _told(metrics: dict[str, float], name: str, form: str) -> str:
+        return form.format(metrics[name]) if name in metrics else "-"
 
     def weight(self, batch: Batch) -> int:
         """Count what the loss of a batch is a mean over; parts of a batch are weighted by it."""

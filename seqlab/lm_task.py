@@ -37,12 +37,12 @@ class LMTask(Task):
         self._log_step(loss, batch)
         return loss
 
-    def told(self, metrics: dict[str, float], short: bool = False) -> str:
+    def told(self, metrics: dict[str, float]) -> dict[str, str]:
         """Return loss and perplexity; see Task."""
-        if self.monitor not in metrics:
-            return ""
-        perplexity = f"perplexity {metrics[self.monitor]:.3f}"
-        return perplexity if short else f"val loss {metrics['val/loss']:.4f} {perplexity}"
+        return {
+            "val loss": self._told(metrics, "val/loss", "{:.4f}"),
+            "perplexity": self._told(metrics, self.monitor, "{:.3f}"),
+        }
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of a validation."""

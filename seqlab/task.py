@@ -14,6 +14,7 @@ from seqlab.ctc.feasibility import infeasible
 from seqlab.errors import ConfigError
 from seqlab.model import CTCModel, check_layers, freeze
 from seqlab.scoring import Counts, char_counts, word_counts
+from seqlab.tokenizers.symbols import Symbols
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +32,15 @@ class CTCTask(Task):
 
     Args:
         config: plain dict with the nodes of conf/train.yaml; ``tokenizer.alphabet`` must be filled in.
-    """
 
-    monitor = "val/cer"
+    Attributes:
+        monitor: val/cer; of a text that is a row of symbols (phones, notes) val/wer, their error rate as it is scored.
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self.tokenizer = build(config["tokenizer"], "tokenizer")
+        self.monitor = "val/wer" if isinstance(self.tokenizer, Symbols) else "val/cer"
         self.model = CTCModel(config, len(self.tokenizer.symbols))
         self.frozen = list(config["init"]["freeze"]) if "init" in config else []
         freeze(self.model, self.frozen)
@@ -106,14 +109,14 @@ class CTCTask(Task):
 
     # ---- validation
 
-    def told(self, metrics: dict[str, float], short: bool = False) -> str:
-        """Return error rates and the share of blanks; see Task."""
-        if "val/cer" not in metrics:
-            return ""
-        cer, blank = f"CER {100 * metrics['val/cer']:.2f}%", f"blank {100 * metrics['val/blank']:.0f}%"
-        if short:
-            return f"{cer} {blank}"
-        return f"val loss {metrics['val/loss']:.3f} {cer} WER {100 * metrics['val/wer']:.2f}% {blank}"
+    def told(self, metrics: dict[str, float]) -> dict[str, str]:
+        """Return loss, error rates and the share of blanks; see Task."""
+        return {
+            "val loss": self._told(metrics, "val/loss", "{:.3f}"),
+            "CER": self._told(metrics, "val/cer", "{:.2%}"),
+            "WER": self._told(metrics, "val/wer", "{:.2%}"),
+            "blank": self._told(metrics, "val/blank", "{:.0%}"),
+        }
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums of a validation."""
@@ -151,7 +154,7 @@ class CTCTask(Task):
             self.log(name, value, prog_bar=name != "val/loss", rank_zero_only=False, batch_size=1)
         if self.trainer.sanity_checking:
             return
-        self.schedule.epoch_end(characters.rate)
+        self.schedule.epoch_end(values[self.monitor])
         self.all_blank = self.all_blank + 1 if blank > 0.999 else 0
         if self.all_blank == 1:
             logger.warning("the output is all blank: normal in the first epochs of CTC")

@@ -210,7 +210,7 @@ def test_parts_that_cannot_be_frozen_are_refused(parts: list[str], words: str, c
     [
         ("init.freeze=[nope]", "there are stem, encoder, head"),
         ("encoder.hidden_size=8", "encoder.hidden_size is 8, the model has 6"),
-        ("init.model=nowhere", "model nowhere not found; give a run folder or a checkpoint"),
+        ("init.model=nowhere", "model nowhere not found; give a run folder, a model folder or a checkpoint"),
     ],
 )
 def test_command_refuses_before_it_trains(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from seqlab.fit.split import divide
 from seqlab.manifest import Line, read_manifest
 from seqlab.media import write_image
 from seqlab.media.kinds import SUFFIXES
-from seqlab.verbs import transcribe
+from seqlab.verbs import transcribe_files
 from tests.conftest import RATE, Run, tones
+from tests.corpora.test_pages import add_page
 
 
 def wave(path: Path, seconds: float = 0.5, seed: int = 0) -> Path:
@@ -38,7 +40,7 @@ def named(count: int, **fields: Any) -> list[Line]:
 
 
 def test_media_are_told_by_the_same_endings_as_elsewhere() -> None:
-    assert transcribe.SUFFIXES is SUFFIXES
+    assert transcribe_files.SUFFIXES is SUFFIXES
 
 
 # ---- found
@@ -151,6 +153,34 @@ def test_a_run_folder_below_the_data_is_no_data(tmp_path: Path) -> None:
     (run / "report.html").write_text("<html/>")
     found = discover(tmp_path)
     assert (found.layout, found.told) == ("audio", "1 files with text beside them")
+
+
+def test_pages_of_a_run_folder_are_no_data(tmp_path: Path) -> None:
+    for place in (tmp_path / "scans", tmp_path / "scans" / "results" / "pages"):
+        add_page(place, "p1", ["one"])
+    (tmp_path / "scans" / "results" / "fit.json").write_text("{}")
+    found = discover(tmp_path / "scans")
+    assert (found.layout, found.told) == ("pages", "1 page files")
+    parts, _ = found.read(tmp_path / "out")
+    assert [line.text for line in parts[""]] == ["one"]
+
+
+def test_what_an_importer_asks_for_is_said_as_fit_understands_it(tmp_path: Path) -> None:
+    wave(tmp_path / "my data" / "a.wav")
+    (tmp_path / "my data" / "wav.scp").write_text("a a.wav\nb b.wav\n")
+    (tmp_path / "my data" / "text").write_text("a one\nb two\n")
+    with pytest.raises(DataError) as caught:
+        discover(tmp_path / "my data").read(tmp_path / "out")
+    said = str(caught.value)
+    assert "1 of 2 line(s) have no sound recording" in said
+    command = said.splitlines()[-2].split(None, 2)
+    assert command[:2] == ["seqlab", "prepare"]
+    assert f"'corpus.prepare.root={tmp_path}/my data'" in command[2]
+    compose("prepare", [*shlex.split(command[2]), "corpus.prepare.max_faulty=0.5"])  # the cure is a command
+    path = table(tmp_path / "my data" / "list.csv", ["file", "text"], [["a.wav", "one"], ["b.wav", "two"]])
+    with pytest.raises(DataError, match="take out these lines") as caught:
+        discover(path).read(tmp_path / "out")
+    assert "max_faulty" not in str(caught.value)
 
 
 def test_hostile_lists_do_not_leave_their_folder(tmp_path: Path) -> None:

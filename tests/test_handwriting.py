@@ -303,10 +303,10 @@ def test_padding_does_not_move_places(recognizer: Recognizer) -> None:
     assert padded.length == plain.length == image.shape[1]
     # frames of four columns: the first covers the padding and no more, the others lie 6 columns further left
     spans = [Span(1, 0, 1, 0.9), Span(2, 2, 3, 0.9), Span(3, 16, 20, 0.9)]
-    places = [(c.start, c.end) for c in recognizer._transcript(Hypothesis(spans), padded, "").characters]
+    places = [(c.start, c.end) for c in recognizer.transcript_of(Hypothesis(spans), padded, "").characters]
     assert places == [(0, 0), (2, 6), (58, 60)]  # the image ends at 60
     large = recognizer.open(np.kron(image, np.ones((2, 2), np.uint8)))
-    places = [(c.start, c.end) for c in recognizer._transcript(Hypothesis(spans), large, "").characters]
+    places = [(c.start, c.end) for c in recognizer.transcript_of(Hypothesis(spans), large, "").characters]
     assert places == [(0, 8), (16, 24), (120, 120)]
 
 
@@ -391,6 +391,7 @@ def test_ink_and_arrays_go_the_same_way(kind: str, trained_on: Any, seqlab: Run,
     assert done.returncode == 0, done.stderr
     assert rates(tmp_path / "report")["cer"]["rate"] < 0.2
     rows = [json.loads(row) for row in (corpus / "test.jsonl").read_text().splitlines()]
+    written = rows[0]["text"]
     rows[0]["text"] = "cc cc cc"  # so that there is a worst line
     if kind == "features":
         rows = [row | {"features": str(corpus / row["features"])} for row in rows]
@@ -399,6 +400,12 @@ def test_ink_and_arrays_go_the_same_way(kind: str, trained_on: Any, seqlab: Run,
     text = "abc ba"
     if kind == "strokes":
         assert re.search(r'src="data:image/svg\+xml,[^"]+" alt="Line test-000 ', page)
+        shown = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])["exhibits"]["0"]["symbols"]  # type: ignore[index]
+        ends = [x for stroke in write(written) for x, _ in stroke]
+        low, wide = min(ends), max(ends) - min(ends)
+        assert "".join(symbol for symbol, _, _ in shown) == written
+        for n, (symbol, start, end) in enumerate(shown):  # over its letter on the ink that is drawn, a letter about it
+            assert symbol == " " or left(n - 1) < low + start * wide <= low + end * wide < left(n + 2)
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "line.json").write_text(json.dumps({"strokes": write(text)}))
     else:
@@ -410,6 +417,8 @@ def test_ink_and_arrays_go_the_same_way(kind: str, trained_on: Any, seqlab: Run,
     assert rows[0]["unit"] == {"strokes": "points", "features": "frames"}[kind]
     places = [c["start"] for c in rows[0]["characters"]]
     assert places == sorted(places)
+    if kind == "strokes":  # the points as they were given, not those that the frontend makes
+        assert rows[0]["duration"] == sum(map(len, write(text)))
     if kind == "features":  # eight frames for each letter
         assert rows[0]["duration"] == 48
         assert all(8 * n - 2 <= place <= 8 * n + 8 for n, place in enumerate(places))

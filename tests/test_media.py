@@ -332,7 +332,7 @@ def test_parts_of_unequal_rates_take_the_highest(tmp_path):
 def test_single_file_and_another_loader(tmp_path):
     asked = []
 
-    def load(path, rate):
+    def load(path, rate, span):
         asked.append((path, rate))
         return np.ones(3, np.float32), 8000
 
@@ -383,6 +383,49 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_unwritable_samples(tmp_path, samples):
     with pytest.raises(ValueError, match="finite"):
         write_wav(tmp_path / "a.wav", samples, 8000)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        *(("a.wav", subtype) for subtype in ("PCM_16", "FLOAT", "IMA_ADPCM")),
+        *(("a.sph", subtype) for subtype in ("PCM_16", "ULAW")),
+        *(("a.flac", "PCM_16"), ("a.aiff", "PCM_24"), ("a.ogg", "VORBIS")),
+    ],
+)
+@pytest.mark.parametrize(("rate", "target"), [(8000, None), (44100, 16000), (8000, 16000), (16001, 8000), (48000, 100)])
+def test_span_is_what_is_cut_out_of_the_whole(tmp_path, name, subtype, rate, target):
+    path = tmp_path / name
+    samples = rough(round(2.3 * rate))
+    soundfile.write(path, samples, rate, subtype, format={"a.sph": "NIST"}.get(name))
+    whole, at = read_audio(path, target)
+    for begin, end in ((0.0, 0.5), (0.0, 2.3), (1.013, 1.77), (2.1, 9.0)):
+        part, same = read_audio(path, target, (begin, end))
+        assert same == at
+        np.testing.assert_allclose(part, whole[round(begin * at) : round(end * at)], atol=0 if target is None else 2e-6)
+    with pytest.raises(DataError, match=r"the span begins at 2\.50 s, .* ends at 2\.3"):
+        read_audio(path, target, (2.5, 2.6))
+
+
+def test_span_reads_nothing_else(tmp_path):
+    samples = rough(80000)
+    samples[60000] = np.nan
+    soundfile.write(tmp_path / "1.wav", samples, 8000, "FLOAT")
+    with pytest.raises(DataError, match=r"nan at 7\.50 s"):
+        read_audio(tmp_path / "1.wav")
+    part = read_line(_line(tmp_path, audio="1.wav", spans=[[2.0, 3.0]]))[0]
+    np.testing.assert_array_equal(part, samples[16000:24000].astype(np.float32))
+    with pytest.raises(DataError, match=r"nan at 7\.50 s"):
+        read_audio(tmp_path / "1.wav", 16000, (7.4, 7.6))
+
+
+def test_span_of_a_cut_file_is_named(tmp_path):
+    write_flac(tmp_path / "1.flac", rough(80000), 8000)
+    data = (tmp_path / "1.flac").read_bytes()
+    (tmp_path / "1.flac").write_bytes(data[: len(data) // 2])
+    assert len(read_audio(tmp_path / "1.flac", None, (1.0, 2.0))[0]) == 8000
+    with pytest.raises(DataError, match=r"1\.flac is cut off or damaged"):
+        read_audio(tmp_path / "1.flac", None, (8.0, 9.0))
 
 
 def test_spans_take_a_stretch_of_each_recording(tmp_path):

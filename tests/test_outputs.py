@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from seqlab.files import atomic_write, write_lines
-from seqlab.outputs import Alternative, Transcript, Word, json_lines, trn, txt
+from seqlab.outputs import Alternative, Transcript, Word, ctm, json_lines, trn, txt
 
 
 def test_file_appears_whole(tmp_path):
@@ -79,6 +79,7 @@ def test_json_lines_hold_everything_and_only_json(tmp_path):
         "duration": 1.5,
         "confidence": None,
         "unit": "s",
+        "segments": [{"text": 'say "grün"', "start": 0.1, "end": 0.8, "confidence": None, "words": 2}],
         "characters": [],
         "words": [
             {"text": "say", "start": 0.1, "end": 0.3, "confidence": 0.9},
@@ -127,3 +128,25 @@ def test_trn_refuses_unequal_lists():
         trn.trn_ids(["a", "b"], ["s"])
     with pytest.raises(ValueError, match="zip"):
         list(trn.to_lines(["one"], []))
+
+
+def test_segments_stand_between_pauses_of_a_second():
+    words = [Word("one", 0.1, 0.5, 0.9), Word("two", 0.75, 1.0, 0.8), Word("three", 2.0, 2.5, 0.6)]
+    row = json_lines.to_row(Transcript("one two three", words))
+    assert row["segments"] == [
+        {"text": "one two", "start": 0.1, "end": 1.0, "confidence": 0.85, "words": 2},
+        {"text": "three", "start": 2.0, "end": 2.5, "confidence": 0.6, "words": 1},
+    ]
+    assert "segments" not in json_lines.to_row(Transcript("a", unit="px"))
+
+
+def test_control_characters_never_reach_lines_of_text():
+    words = [Word("a\x1b[2J b\u2028c", 0.0, 0.5)]
+    bad = Transcript("a\x1b[2J\x00 b\x85\u202ec", words, id="x y")
+    assert list(txt.to_lines([bad])) == ["a[2J b c"]
+    assert list(ctm.to_lines([bad])) == ["x_y 1 0.000 0.500 a[2J_b_c"]
+
+
+def test_trn_of_transcripts_has_unique_ids():
+    lines = trn.transcript_lines([Transcript("one", id="a"), Transcript("", id="A"), Transcript("two", source="b.wav")])
+    assert list(lines) == ["one (unknown-a)", " (unknown-A-2)", "two (unknown-b.wav)"]

@@ -58,7 +58,7 @@ def test_words_from_spans(recognizer: Recognizer) -> None:
     a, b, space = (recognizer.tokenizer.symbols.index(s) for s in ("a", "b", " "))
     spans = [Span(a, 1, 2, 0.9), Span(b, 3, 5, 0.4), Span(space, 6, 7, 0.99), Span(b, 8, 9, 0.5)]
     signal = Signal(np.zeros(10 * RATE, np.float32), 1 / RATE)
-    transcript = recognizer._transcript(Hypothesis(spans), signal, "x/f.wav")
+    transcript = recognizer.transcript_of(Hypothesis(spans), signal, "x/f.wav")
     shift = recognizer.model.frame_shift  # 20 ms
     assert shift == pytest.approx(0.02)
     assert [(w.text, w.start, w.end) for w in transcript.words] == [("ab", 0.02, 0.1), ("b", 0.16, 0.18)]
@@ -78,7 +78,7 @@ def test_alternatives_of_lines_and_words(recognizer: Recognizer) -> None:
 
     others = [reading([a, space, a], 0.3), reading([a, b], 0.1)]
     best = Hypothesis(reading([a, space, b], 0.6).spans, math.log(0.6), others)
-    transcript = recognizer._transcript(best, Signal(np.zeros(RATE, np.float32), 1 / RATE), "")
+    transcript = recognizer.transcript_of(best, Signal(np.zeros(RATE, np.float32), 1 / RATE), "")
     assert transcript.text == "a b"
     assert transcript.alternatives == [Alternative("a a", 0.3), Alternative("ab", 0.1)]
     assert transcript.words[1].alternatives[0] == Alternative("a", 0.3)
@@ -221,7 +221,8 @@ def test_equal_names_in_equal_folders_stay_apart(trained: Path, seqlab: Run, tmp
 
 
 def test_long_recording_does_not_pad_short_ones(recognizer: Recognizer, tmp_path: Path) -> None:
-    from seqlab.verbs import transcribe
+    from seqlab.verbs import transcribe_batch
+    from seqlab.verbs.transcribe_files import tasks
 
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.wav" for i in range(6)]
@@ -236,10 +237,10 @@ def test_long_recording_does_not_pad_short_ones(recognizer: Recognizer, tmp_path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recognizer, "transcribe_signals", watch)
-        answers = list(transcribe._each(recognizer, paths, []))
-    assert [p for p, _ in answers] == paths
+        found = dict(transcribe_batch.answers(recognizer, tasks(paths, [], None)))
+    assert sorted(found) == list(range(6))
     assert [n for n, _ in sizes] == [5, 1]
-    assert all(n * longest <= transcribe.BATCH_SECONDS * RATE for n, longest in sizes)
+    assert all(n * longest <= transcribe_batch.BATCH_SECONDS * RATE for n, longest in sizes)
 
 
 def test_evaluate_counts_and_reports(trained: Path, corpus: Path, seqlab: Run, tmp_path: Path) -> None:

@@ -19,16 +19,35 @@ def test_matched_pairs_by_hand():
     # differences 1 1 1 -1: mean 0.5, sum of squared deviations 3 * 0.25 + 2.25 = 3, so deviation 1, z = 0.5 / (1 / 2)
     found = matched_pairs([(1, 0), (2, 1), (1, 0), (0, 1)])
     assert (found.segments, found.mean, found.deviation, found.z) == (4, 0.5, 1.0, 1.0)
-    assert found.p == pytest.approx(0.3173, abs=1e-4)
+    assert found.p_normal == pytest.approx(0.3173, abs=1e-4)
+    assert (found.differing, found.p) == (4, 10 / 16)  # of 4 signs 1 + 4 give a sum of 2 or more, as many -2 or less
 
 
 @pytest.mark.parametrize(
-    ("segments", "z", "p"),
-    [([], 0, 1), ([(3, 0)], 0, 1), ([(1, 1), (2, 2)], 0, 1), ([(2, 1)] * 5, math.inf, 0), ([(1, 2)] * 5, -math.inf, 0)],
+    ("segments", "z", "p_normal", "p"),
+    [
+        ([], 0, 1, 1),
+        ([(3, 0)], 0, 1, 1),
+        ([(1, 1), (2, 2)], 0, 1, 1),
+        ([(2, 1)] * 5, math.inf, 0, 2 / 32),  # five errors of one alone are no proof
+        ([(1, 2)] * 6, -math.inf, 0, 2 / 64),
+        ([(1, 0)] * 30, math.inf, 0, 0),
+    ],
 )
-def test_matched_pairs_at_the_edges(segments, z, p):
+def test_matched_pairs_at_the_edges(segments, z, p_normal, p):
     found = matched_pairs(segments)
-    assert (found.z, found.p) == (z, p)
+    assert (found.z, found.p_normal, found.p) == (z, p_normal, p)
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("alike", [0, 200])
+def test_matched_pairs_of_few_segments_find_nothing_in_noise(number, alike):
+    # of errors that only one makes, equally good recognisers share out k to the rest by the tosses of a fair coin
+    wins = [stats.binom.pmf(k, number, 0.5) for k in range(number + 1)]
+    found = [
+        matched_pairs([(1, 0)] * k + [(0, 1)] * (number - k) + [(1, 1)] * alike).p < 0.05 for k in range(number + 1)
+    ]
+    assert sum(share for share, yes in zip(wins, found, strict=True) if yes) <= 0.05
 
 
 def test_permutation_by_hand():

@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from torch import Tensor
 
+from seqlab.batch import Batch
+from seqlab.config import compose
 from seqlab.ctc.loss import CTCLoss
+from seqlab.task import CTCTask
 from seqlab.training.metrics_csv import MetricsCSV
 from seqlab.training.trainer import moving_average
 from tests.conftest import Run, small_settings
@@ -72,6 +76,7 @@ def test_all_blank_counts_validations(monkeypatch: pytest.MonkeyPatch, caplog: p
     class Stub:
         trainer = Trainer()
         all_blank = 0
+        monitor = "val/cer"
         schedule = module.build({"_target_": "seqlab.schedules.Constant"}, "schedule")
         _all_ranks = staticmethod(lambda sums: sums)
 
@@ -85,6 +90,25 @@ def test_all_blank_counts_validations(monkeypatch: pytest.MonkeyPatch, caplog: p
     messages = [r.getMessage()[:30] for r in caplog.records]
     first, stuck = "the output is all blank: norma", "the output is still all blank."
     assert messages == [first, stuck, first]
+
+
+def test_phones_are_judged_by_their_folded_error_rate() -> None:
+    config = compose("train", ["tokenizer=timit", "frontend.num_mels=24", "encoder.hidden_size=8"])
+    config["tokenizer"]["alphabet"] = ["aa", "ao", "b"]
+    task = CTCTask(config)
+    assert task.monitor == "val/wer"
+    task.decoder = lambda log_probs, lengths: [SimpleNamespace(labels=[2, 3])]  # ao b; ao is scored as aa
+    labels = torch.tensor([[1, 3, 3]])
+    batch = Batch(["x"], torch.zeros(1, 16000), torch.tensor([16000]), ["aa b b"], labels, torch.tensor([3]))
+    task.eval()
+    task.on_validation_epoch_start()
+    with torch.no_grad():
+        task.validation_step(batch, 0)
+    words = task._sums["words"]
+    assert (words.hits, words.substitutions, words.deletions, words.insertions) == (2, 0, 1, 0)
+    assert (
+        CTCTask(config | {"tokenizer": {**compose("train", [])["tokenizer"], "alphabet": ["a"]}}).monitor == "val/cer"
+    )
 
 
 def test_time_budget_ends_the_run_annealed(corpus: Path, seqlab: Run, tmp_path: Path) -> None:

@@ -45,7 +45,12 @@ class Utterance:
 
 
 def speech_lines(
-    corpus: str, parts: Mapping[str, Sequence[Utterance]], out: Path, max_faulty: float, cure: str
+    corpus: str,
+    parts: Mapping[str, Sequence[Utterance]],
+    out: Path,
+    max_faulty: float,
+    cure: str,
+    setting: str | None = "corpus.prepare.max_faulty",
 ) -> dict[str, list[Line]]:
     """Look at the recordings of all utterances and make lines of them.
 
@@ -58,6 +63,7 @@ def speech_lines(
         out: folder of the manifests.
         max_faulty: share of the lines that may be left out for their recording, 0 to 1.
         cure: what to do about missing recordings, for messages.
+        setting: by which a user sets max_faulty; None: there is none.
 
     Raises:
         UserError: max_faulty is no share.
@@ -90,10 +96,10 @@ def speech_lines(
         more = f"\n... and {len(left_out) - MAX_FAULTS} more" if len(left_out) > MAX_FAULTS else ""
         told = f"{corpus}: {len(left_out)} of {total} line(s) have no sound recording"
         if len(left_out) > max_faulty * total:
-            raise DataError(
-                f"{told}:\n{shown}{more}\n{cure}; or leave such lines out: corpus.prepare.max_faulty= on the command "
-                f"line (a share of the lines, now {max_faulty:g})"
+            other = (
+                f"; or leave such lines out: {setting}= on the command line (a share of the lines, now {max_faulty:g})"
             )
+            raise DataError(f"{told}:\n{shown}{more}\n{cure}{other if setting else ', or take out these lines'}")
         _log.warning("%s and are left out:\n%s%s", told, shown, more)
     if not any(lines.values()):
         raise DataError(f"{corpus}: no line with both text and recording is left of {total}. {cure}")

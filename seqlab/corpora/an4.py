@@ -79,7 +79,7 @@ def prepare(
     faults: list[str] = []
     parts = {part: _utterances(folder, part, text, faults) for part in _FOLDERS}
     stop(faults, "an4")
-    lines = speech_lines("an4", parts, Path(out), 0.0, f"Unpack the archive again. {_LAYOUT}")
+    lines = speech_lines("an4", parts, Path(out), 0.0, f"Unpack the archive again. {_LAYOUT}", None)
     units: dict[str, list[Line]] = {}
     for line in lines["train"]:
         units.setdefault(str(line.speaker), []).append(line)

@@ -25,6 +25,7 @@ from seqlab.corpora._images import read_sizes, stop
 from seqlab.errors import DataError, UserError
 from seqlab.manifest import Line
 from seqlab.media.image import IMAGE_SUFFIXES
+from seqlab.media.shards import one_line
 
 SPLITS = ("train", "dev", "test")
 TEXT_SUFFIX = ".gt.txt"
@@ -85,16 +86,16 @@ def _lines(folder: Path, out: Path) -> list[Line]:
     empty: list[str] = []
     for text_path in pairs:
         try:
-            rows = text_path.read_bytes().decode("utf-8-sig").strip().replace("\r\n", "\n").split("\n")
+            text = one_line(text_path.read_bytes().decode("utf-8-sig"), True, str(text_path))
         except UnicodeDecodeError as error:
             faults.append(f"{text_path}: not UTF-8 (byte {error.start}); save it as UTF-8")
-            continue
-        if len(rows) > 1:
-            faults.append(f"{text_path}: {len(rows)} lines of text for one line image; leave one")
-        elif rows[0]:
-            texts[text_path] = rows[0]
+        except DataError as error:
+            faults.append(str(error))
         else:
-            empty.append(text_path.relative_to(folder).as_posix())
+            if text:
+                texts[text_path] = text
+            else:
+                empty.append(text_path.relative_to(folder).as_posix())
     stop(faults, "line_pairs")
     if empty:
         _log.warning("line_pairs: %d pair(s) left out, the text is empty: %s", len(empty), some(empty))

@@ -22,6 +22,8 @@ no speaker is in two, or by line, whose error rates a new speaker will not reach
 """
 
 import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from seqlab.corpora._common import check_shares, draw_splits, find_root, some
@@ -168,18 +170,54 @@ def _columns(path: Path, columns: list[str], named: dict[str, str | None]) -> di
     return chosen
 
 
-def _rows(
-    path: Path, base: Path, named: dict[str, str | None], delimiter: str | None, rule: TextRule, faults: list[str]
-) -> "list[tuple[str, Utterance]]":
-    """Read a table; returns the part that a row names, or "", with its utterance."""
-    columns, rows = read_table(path, delimiter)
-    chosen = _columns(path, columns, named)
-    found = []
-    for number, row in rows:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table of utterances or text lines.
+
+    Attributes:
+        part: train, dev or test; "" where it names none.
+        id: as the row says, else the medium's name, with the begin where there are begins.
+        text: as it stands.
+        medium: the file.
+        speaker: if known.
+        span: begin and end in seconds; None is the end of the recording.
+        where: "file:line".
+        fields: all columns.
+    """
+
+    part: str
+    id: str
+    text: str
+    medium: Path
+    speaker: str | None
+    span: tuple[float, float | None]
+    where: str
+    fields: Mapping[str, str]
+
+
+def read_rows(
+    path: Path,
+    rows: Iterable[tuple[int, dict[str, str]]],
+    chosen: Mapping[str, str],
+    find: Callable[[str, str], Path],
+    faults: list[str],
+    medium: str = "audio",
+) -> Iterator[Row]:
+    """Read what the rows of a table say; faulty ones are named and left out.
+
+    Args:
+        path: the table.
+        rows: line numbers and fields.
+        chosen: column by what it holds: that of the medium, text, speaker, split, id, start, end.
+        find: returns the file of a name, given "file:line" for its DataError.
+        faults: gets what is wrong.
+        medium: what the medium is called in ``chosen``.
+    """
+    for number, fields in rows:
         where = f"{path}:{number}"
-        value = {what: row[column].strip() for what, column in chosen.items()}
+        value = {what: fields.get(column, "").strip() for what, column in chosen.items()}
         try:
-            audio = inside(base, value["audio"], where)
+            file = find(value[medium], where)
             span = float(value.get("start") or 0), float(value["end"]) if value.get("end") else None
         except ValueError as error:
             faults.append(str(error) if isinstance(error, DataError) else f"{where}: start or end is no number")
@@ -188,13 +226,23 @@ def _rows(
         if part and part not in ALIASES:
             faults.append(f"{where}: split {part!r} is none of {', '.join(ALIASES)}")
             continue
-        name = value.get("id") or value["audio"] + (f":{span[0]:g}" if "start" in chosen else "")
-        extra = {column: row[column] for column in columns if column and column not in chosen.values() and row[column]}
+        name = value.get("id") or value[medium] + (f":{span[0]:g}" if "start" in chosen else "")
+        speaker = value.get("speaker") or None
+        yield Row(ALIASES.get(part, ""), name, value["text"], file, speaker, span, where, fields)
+
+
+def _rows(
+    path: Path, base: Path, named: dict[str, str | None], delimiter: str | None, rule: TextRule, faults: list[str]
+) -> Iterator[tuple[str, Utterance]]:
+    """Read a table; yields the part that a row names, or "", with its utterance."""
+    columns, rows = read_table(path, delimiter)
+    chosen = _columns(path, columns, named)
+    others = [column for column in columns if column and column not in chosen.values()]
+    for row in read_rows(path, rows, chosen, lambda name, where: inside(base, name, where), faults):
+        extra = {column: row.fields[column] for column in others if row.fields[column]}
         extra = {(f"table_{key}" if key in Line.__slots__ or key == "writer" else key): v for key, v in extra.items()}
-        written = apply_rule(rule, value["text"])
-        utterance = Utterance(name, written, audio, value.get("speaker") or None, *span, where, extra)
-        found.append((ALIASES.get(part, ""), utterance))
-    return found
+        written = apply_rule(rule, row.text)
+        yield row.part, Utterance(row.id, written, row.medium, row.speaker, *row.span, row.where, extra)
 
 
 def _warn_of_shared(lines: dict[str, list[Line]]) -> None:

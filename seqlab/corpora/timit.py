@@ -84,7 +84,7 @@ def prepare(root: str | None, out: str, units: Literal["phones", "words"] = "pho
     stop(faults, "timit", "Copy these files from the corpus again.")
     if empty := [part for part, utterances in parts.items() if not utterances]:
         _log.warning("timit: no sentence of %s in %s", " and ".join(empty), folder)
-    lines = speech_lines("timit", parts, target, 0.0, f"Copy the recordings from the corpus again. {_LAYOUT}")
+    lines = speech_lines("timit", parts, target, 0.0, f"Copy the recordings from the corpus again. {_LAYOUT}", None)
     written = write_speech("timit", lines, target, {"units": units}, KNOWN)
     write_lines(target / "phones.map", ["\t".join((phone, *(fold(phone) or ()))) for phone in PHONES])
     if units == "phones":

@@ -13,6 +13,7 @@ from seqlab.errors import DataError
 from seqlab.fit.items import Item, to_lines
 from seqlab.manifest import Line
 from seqlab.media.kinds import kind_of
+from seqlab.media.shards import one_line
 
 TEXT_SUFFIXES = (".gt.txt", ".txt", ".lab")
 _MOST_TEXT = 100_000  # bytes of a text file, of a list fifty times as many
@@ -77,16 +78,16 @@ def pair_lines(kind: str, pairs: list[tuple[Path, Path]], folder: Path, out: Pat
             if path.stem.startswith(f"{path.parent.parent.name}-{path.parent.name}-"):
                 speaker = path.parent.parent.name  # <speaker>/<chapter>/<speaker>-<chapter>-<number>
         else:
-            text = _read(text_path).strip()
-        if kind == "image" and len(text.splitlines()) > 1:
-            faults.append(f"{text_path}: {len(text.splitlines())} lines of text for one line image; leave one")
+            text = _read(text_path)
+        try:
+            text = one_line(text, kind == "image", str(text_path))
+        except DataError as error:
+            faults.append(str(error))
         below = path.relative_to(folder)
         top = ALIASES.get(below.parts[0].lower(), "") if len(below.parts) > 1 else ""
         extra = {"folder": below.parent.as_posix()}
         name = below.with_suffix("").as_posix()
-        parts.setdefault(top, []).append(
-            Item(name, " ".join(text.split()), path, speaker, where=str(text_path), extra=extra)
-        )
+        parts.setdefault(top, []).append(Item(name, text, path, speaker, where=str(text_path), extra=extra))
     stop(faults, "fit")
     if "" in parts and "train" not in parts:  # a stray folder test is no division
         parts = {"": [item for items in parts.values() for item in items]}

@@ -1,5 +1,6 @@
 """Find out what data somebody has: tables, page files, images or recordings with texts, trees of other tools."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from seqlab.corpora import kaldi, librispeech, line_pairs, lj_speech, pages
 from seqlab.corpora._common import some
+from seqlab.corpora._page_splits import split_pages
 from seqlab.errors import DataError
 from seqlab.fit.beside import find_pairs, pair_lines
 from seqlab.fit.tables import find_tables, table_lines
@@ -94,7 +96,7 @@ def _found(source: Path, media: Path | None, columns: Mapping[str, str], layout:
     found: dict[str, Found] = {}
 
     def importer(name: str, told: str, prepare: Callable[[Path], dict[str, Path]]) -> None:
-        found[name] = Found(name, told, lambda out: (_read_back(prepare(out)), ""))
+        found[name] = Found(name, told, lambda out: (_read_back(_imported(name, source, prepare, out)), ""))
 
     root = str(source)
     if source.is_dir():
@@ -117,8 +119,8 @@ def _found(source: Path, media: Path | None, columns: Mapping[str, str], layout:
     files = _files(source)
     if page_files := _pages(source, files):
         importer(
-            *("pages", f"{page_files} page files"),
-            lambda out: pages.prepare(root, str(out), dev_share=0.0, test_share=0.0),
+            *("pages", f"{len(page_files)} page files"),
+            lambda out: pages.cut(source, {"train": [], **_divided(source, page_files)}, out),
         )
     pairs = find_pairs(source, files)
     if page_files:  # text files beside them are exports of whole pages
@@ -134,6 +136,20 @@ def _found(source: Path, media: Path | None, columns: Mapping[str, str], layout:
         told = f"{len(pair)} files with text beside them"
         found[kind] = Found(kind, told, lambda out, k=kind, p=pair: (pair_lines(k, p, source, out), ""))  # type: ignore[misc]
     return found
+
+
+def _imported(name: str, source: Path, prepare: Callable[[Path], dict[str, Path]], out: Path) -> dict[str, Path]:
+    """Run an importer; where its message names settings of seqlab prepare, say how they are given."""
+    try:
+        return prepare(out)
+    except DataError as error:
+        if "corpus.prepare." not in str(error):
+            raise
+        command = f"seqlab prepare corpus={name} corpus.folder=DIR {shlex.quote(f'corpus.prepare.root={source}')}"
+        raise DataError(
+            f"{error}\nseqlab fit has no setting corpus.prepare...: prepare first, with it added to\n  {command}\n"
+            "and then fit what lies in DIR: seqlab fit DIR"
+        ) from None
 
 
 def _read_back(manifests: dict[str, Path]) -> Parts:
@@ -152,10 +168,15 @@ def _headless(path: Path) -> bool:
     return len(names) > 1 and not {"text", "transcript", "transcription", "sentence"} & set(names)
 
 
-def _pages(folder: Path, files: list[Path]) -> int:
-    """Count page files, 0 where the first of them are none: ink and metadata are XML, too."""
+def _divided(folder: Path, page_files: list[Path]) -> dict[str, list[Path]]:
+    """Divide page files by folders train, dev and test; the rest is left to be divided here."""
+    return split_pages(folder, pages.distinct(page_files), None, 0.0, 0.0, seed=1)
+
+
+def _pages(folder: Path, files: list[Path]) -> list[Path]:
+    """Return page files, none where the first of them are none: ink and metadata are XML, too."""
     if not any(path.suffix.lower() in PAGE_SUFFIXES for path in files):
-        return 0
+        return []
     known = set(files)
     paths = [path for path in find_pages(folder) if path in known]
     for path in paths[:_PAGES_OPENED]:
@@ -163,5 +184,5 @@ def _pages(folder: Path, files: list[Path]) -> int:
             read_page(path)
         except (DataError, OSError):
             continue
-        return len(paths)
-    return 0
+        return paths
+    return []

@@ -41,7 +41,7 @@ def to_lines(kind: str, parts: Mapping[str, list[Item]], out: Path) -> dict[str,
             part: [Utterance(i.id, i.text, i.path, i.speaker, i.start, i.end, i.where, i.extra) for i in items]
             for part, items in parts.items()
         }
-        return speech_lines("fit", utterances, out, MAX_FAULTY, "Put the recordings where their names say")
+        return speech_lines("fit", utterances, out, MAX_FAULTY, "Put the recordings where their names say", None)
     spans = [i for items in parts.values() for i in items if i.start or i.end is not None]
     stop([f"{i.where}: start and end are for recordings alone" for i in spans], "fit")
     empty = [item.id for items in parts.values() for item in items if not item.text]

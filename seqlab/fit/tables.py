@@ -11,7 +11,7 @@ from seqlab.corpora._common import manifest_path, some
 from seqlab.corpora._images import stop
 from seqlab.corpora._speech import inside
 from seqlab.corpora._tables import SAVE, read_table
-from seqlab.corpora.table import ALIASES, USUAL
+from seqlab.corpora.table import ALIASES, USUAL, Row, read_rows
 from seqlab.errors import DataError
 from seqlab.fit.items import Item, to_lines
 from seqlab.manifest import Line, read_manifest
@@ -268,27 +268,20 @@ def _items(
     path: Path, base: Path, chosen: Mapping[str, str], faults: list[str], endings: Endings
 ) -> Iterator[tuple[str, Item]]:
     """Yield the part that a row names, or "", with its item."""
-    rows: dict[tuple[Path, float, str], int] = {}
-    for number, row in _table(path)[1]:
-        where = f"{path}:{number}"
-        value = {what: row.get(column, "").strip() for what, column in chosen.items()}
-        try:
-            medium = _locate(base, value["media"], endings) or inside(base, value["media"], where)
-            if several := _fitting(base, value["media"], endings)[1:]:
-                raise DataError(f"{where}: {value['media']}: the name needs its ending, {several[0].name} fits, too")
-            span = float(value.get("start") or 0), float(value["end"]) if value.get("end") else None
-        except ValueError as error:
-            faults.append(str(error) if isinstance(error, DataError) else f"{where}: start or end is no number")
-            continue
-        part = value.get("split", "").lower()
-        if part and part not in ALIASES:
-            faults.append(f"{where}: split {part!r} is none of {', '.join(ALIASES)}")
-            continue
-        if not value.get("id"):
-            before = rows.setdefault((medium, span[0], part), number)
-            if before != number:
-                faults.append(f"{path}: {value['media']} is named twice, rows {before} and {number}: leave one")
+
+    def find(name: str, where: str) -> Path:
+        medium = _locate(base, name, endings) or inside(base, name, where)
+        if several := _fitting(base, name, endings)[1:]:
+            raise DataError(f"{where}: {name}: the name needs its ending, {several[0].name} fits, too")
+        return medium
+
+    before: dict[tuple[Path, float, str], Row] = {}
+    for row in read_rows(path, _table(path)[1], chosen, find, faults, "media"):
+        if not row.fields.get(chosen.get("id", ""), "").strip():
+            first = before.setdefault((row.medium, row.span[0], row.part), row)
+            if first is not row:
+                rows = " and ".join(r.where.rpartition(":")[2] for r in (first, row))
+                faults.append(f"{path}: {row.fields[chosen['media']].strip()} is named twice, rows {rows}: leave one")
                 continue
-        name = value.get("id") or value["media"] + (f":{span[0]:g}" if "start" in chosen else "")
-        text = " ".join(value["text"].split())
-        yield ALIASES.get(part, ""), Item(name, text, medium, value.get("speaker") or None, *span, where)
+        text = " ".join(row.text.split())
+        yield row.part, Item(row.id, text, row.medium, row.speaker, *row.span, row.where)

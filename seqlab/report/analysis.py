@@ -7,17 +7,16 @@ from seqlab.report.evaluation import Evaluation
 from seqlab.report.findings import findings
 from seqlab.report.tables import (
     Confusion,
+    Tally,
     TokenErrors,
     WorstLine,
     aligned_by_words,
     confusions,
-    line_tokens,
+    line_pair,
     token_errors,
     worst_lines,
 )
 from seqlab.scoring import Reliability, Score
-
-Pairs = list[tuple[list[str] | str, list[str] | str]]
 
 
 @dataclass(slots=True)
@@ -28,7 +27,7 @@ class Analysis:
         evaluation: what was recognised.
         score: its score.
         by_words: whether lines are shown aligned by words.
-        pairs: tokens of reference and hypothesis of each line, by unit: "words" where by_words, and "characters".
+        tallies: of the errors, by unit: "words" where by_words, and "characters".
         confusions: the most frequent errors, by unit.
         tokens: the most missed and the most made up tokens, by unit.
         signs: what the errors of characters are made of.
@@ -41,7 +40,7 @@ class Analysis:
     evaluation: Evaluation
     score: Score
     by_words: bool
-    pairs: dict[str, Pairs]
+    tallies: dict[str, Tally]
     confusions: dict[str, list[Confusion]]
     tokens: dict[str, tuple[list[TokenErrors], list[TokenErrors]]]
     signs: Signs
@@ -54,20 +53,22 @@ class Analysis:
 def analyse(evaluation: Evaluation, score: Score) -> Analysis:
     """Compute what the page and the summary tell."""
     rows, by_words = evaluation.rows, aligned_by_words(score)
-    pairs: dict[str, Pairs] = {"words": [line_tokens(row, True) for row in rows]} if by_words else {}
-    pairs["characters"] = [line_tokens(row, False) for row in rows]
-    errors = {unit: confusions(own) for unit, own in pairs.items()}
-    signs, divided = error_signs(rows), breakdowns(evaluation, score)
+    tallies = {
+        unit: Tally(line_pair(*line, unit == "words") for line in zip(rows, score.per_line, strict=True))
+        for unit in (("words", "characters") if by_words else ("characters",))
+    }
+    errors = {unit: confusions(own) for unit, own in tallies.items()}
+    signs, divided, calibration = error_signs(rows, score), breakdowns(evaluation, score), evaluation.calibration(score)
     return Analysis(
         evaluation,
         score,
         by_words,
-        pairs,
+        tallies,
         errors,
-        {unit: (token_errors(own, 0), token_errors(own, 1)) for unit, own in pairs.items()},
+        {unit: (token_errors(own, 0), token_errors(own, 1)) for unit, own in tallies.items()},
         signs,
         divided,
-        findings(evaluation, score, signs, divided, errors["characters"]),
+        findings(evaluation, score, signs, divided, errors["characters"], calibration),
         worst_lines(rows, score),
-        evaluation.calibration(),
+        calibration,
     )

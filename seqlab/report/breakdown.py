@@ -170,13 +170,13 @@ class Signs:
         return (self.errors["spaces"] + self.errors["punctuation"]) / max(sum(self.errors.values()), 1)
 
 
-def error_signs(rows: Sequence[EvaluatedLine]) -> Signs:
+def error_signs(rows: Sequence[EvaluatedLine], score: Score) -> Signs:
     """Count the errors of characters by what they are made of."""
     total: Counter[str] = Counter()
     slight = wrong = 0
-    for row in rows:
+    for row, line in zip(rows, score.per_line, strict=True):
         found = dict.fromkeys(SIGNS, 0)
-        for edit in edits(row.reference.strip(), row.hypothesis.strip()):
+        for edit in edits(row.reference.strip(), row.hypothesis.strip(), line.character_errors):
             found[sign_of(edit)] += 1
         total.update(found)
         errors = sum(found.values())

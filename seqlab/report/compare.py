@@ -2,24 +2,27 @@
 
 The verdict on a model against the first, for WER and for CER each by itself, is "better" or "worse" where p is below
 0.05, else "cannot tell":
-    - One run each: WER by NIST's matched-pairs sentence-segment word error test (MAPSSWE), CER by the paired
-      permutation of lines.
+    - One run each: WER by NIST's matched-pairs sentence-segment word error test (MAPSSWE), of fewer than 30 segments
+      that differ by their permutation too; CER by the paired permutation of lines.
     - Two or more runs each, such as seeds: the rates of the runs by Welch's t-test, and the errors of the lines,
       averaged over the runs, by the paired permutation. Both must find a difference, so the larger p counts: other
       seeds and other lines could each turn a difference around.
     - One run against several: no verdict, as nothing is known of the first one's other seeds.
-With more than two models every p is corrected for the number of comparisons (Holm). There is no verdict where lines,
-references or rules of scoring differ. None of this tells what other speakers would give: see the tests by speaker.
+With more than two models every p is corrected for the number of comparisons tested (Holm). There is no verdict where
+lines, references or rules of scoring differ. None of this tells what other speakers would give: see the tests by
+speaker.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from seqlab.outputs.text import one_line
 from seqlab.report.totals import Totals, described
 from seqlab.scoring import Counts, add, paired_bootstrap, speaker_sums
 from seqlab.scoring.nist import nist_align, segments
 from seqlab.scoring.significance import (
+    FEW,
     binomial_test,
     holm,
     matched_pairs,
@@ -136,7 +139,7 @@ def compare_totals(a: Record, b: Record, letters: tuple[str, str] = ("A", "B")) 
 
 def compare_rules(a: Record, b: Record, letters: tuple[str, str] = ("A", "B")) -> str | None:
     """Say which rules of normalisation and scoring two reports do not share, or return None if they share all."""
-    rules = [{str(rule): None for rule in record.get("rules") or ()} for record in (a, b)]
+    rules = [{one_line(str(rule)): None for rule in record.get("rules") or ()} for record in (a, b)]
     if not all(rules) or rules[0].keys() == rules[1].keys():  # a report that tells none is too old to differ by them
         return None
     alone = [
@@ -258,7 +261,10 @@ def _judge(
             isinstance(line.get(key), str) for pair in pairs for line in pair for key in ("reference", "hypothesis")
         ):
             found = matched_pairs([cut for pair in pairs for cut in _segments(*pair)])
-            test, p = f"MAPSSWE over {found.segments:,} segments, z {found.z:.2f}, p {told(found.p)}", found.p
+            test, p = f"MAPSSWE over {found.segments:,} segments, z {found.z:.2f}, p {told(found.p_normal)}", found.p
+            if 0 < found.differing < FEW:
+                whose = "1 differs: with its" if found.differing == 1 else f"{found.differing} differ: with their"
+                test += f", but only {whose} permutation p {told(p)}"
     name = measure.upper()
     if max(sizes) == 1 and measure == "wer":
         alone = [

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from seqlab.report.compare import LEVEL, Comparison, Contender, Judgement, totals
 from seqlab.report.headline import NAMES, span
 from seqlab.report.totals import described
-from seqlab.scoring.significance import student_interval
+from seqlab.scoring.significance import FEW, student_interval
 
 _SEEDS = 0.95  # probability mass of the interval of runs
 
@@ -71,13 +71,18 @@ def sentence(judgement: Judgement, person: str) -> str:
 
 def rule_text(contenders: Sequence[Contender], comparisons: Sequence[Comparison]) -> str:
     """Return the rule of the verdict in words."""
-    several = any(len(contender.runs) > 1 for contender in contenders)
+    tested = [c for c in comparisons if any(judgement.p is not None for judgement in c.judgements)]
+    if not tested:
+        return "Nothing was tested, so there is no verdict."
     test = (
         "both Welch's t-test of the runs' rates and the permutation of lines"
-        if several
-        else "the test named (WER: matched pairs of sentence segments, MAPSSWE; CER: paired permutation of lines)"
+        if len(contenders[0].runs) > 1  # a single run and several are never tested against each other
+        else "the test named (WER: matched pairs of sentence segments, MAPSSWE, and where fewer than "
+        f"{FEW} segments differ their permutation too; CER: paired permutation of lines)"
     )
-    holm = f", p corrected for {len(comparisons)} comparisons by Holm's method" if len(comparisons) > 1 else ""
+    if len(tested) < len(comparisons):
+        test += f" ({', '.join(c.other.letter for c in tested)} against {contenders[0].letter}; the others not tested)"
+    holm = f", p corrected for {len(tested)} comparisons by Holm's method" if len(tested) > 1 else ""
     return (
         f"A verdict needs p < {LEVEL:g}, two-sided, by {test}{holm}; otherwise it is 'cannot tell'. It speaks of more "
         f"lines like these; of other {person_of(contenders)}s only the tests by {person_of(contenders)} speak."

@@ -7,6 +7,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from seqlab import __version__
+from seqlab.outputs.text import one_line
 from seqlab.report.compare import Comparison, Contender
 from seqlab.report.compare_text import person_of, rate_table, rule_text, sentence
 from seqlab.report.plots import style
@@ -27,13 +28,13 @@ class DifferentLine:
         id: of the line.
         speaker: who made it, or None.
         fewer: character errors that the second makes less than the first; below 0 it makes more.
-        readings: letter, errors and alignment of each.
+        readings: letter, errors in words ("4 word errors in 7 words") and alignment of each.
     """
 
     id: str
     speaker: str | None
     fewer: int
-    readings: list[tuple[str, Counts, list[Aligned]]]
+    readings: list[tuple[str, str, list[Aligned]]]
 
 
 def different_lines(comparison: Comparison) -> tuple[list[DifferentLine], int]:
@@ -70,21 +71,36 @@ def _line(comparison: Comparison, one: dict[str, Any], other: dict[str, Any], by
     for contender, line in ((comparison.first, one), (comparison.other, other)):
         said, heard = (line[key].split() if by_words else line[key].strip() for key in ("reference", "hypothesis"))
         said, heard = said[:_LONGEST], heard[:_LONGEST]
-        readings.append((contender.letter, count(said, heard), align(said, heard)))
+        found = _counted(count(said, heard), "word" if by_words else "character")
+        readings.append((contender.letter, found, align(said, heard)))
     return DifferentLine(one["id"], one.get("speaker"), _fewer(one, other), readings)
+
+
+def _counted(counts: Counts, unit: str) -> str:
+    numbers = ((counts.errors, f"{unit} error"), (counts.reference, unit))
+    return " in ".join(f"{number:,} {word}{'' if number == 1 else 's'}" for number, word in numbers)
+
+
+def _measured(rows: list[list[str]]) -> list[list[str]]:
+    """Head each row of intervals, indented below its measure, by the name of the measure too."""
+    found, measure = [], ""
+    for head, *cells in rows:
+        measure = measure if head.startswith(" ") else head
+        found.append([head if head == measure else f"{measure}: {head.strip()}", *cells])
+    return found
 
 
 def render_differences(contenders: list[Contender], comparisons: list[Comparison]) -> str:
     """Return the HTML of a comparison: rates, verdicts, and the lines. Everything given is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["visible"] = visible
+    environment.filters |= {"visible": visible, "one_line": one_line}
     person = person_of(contenders)
     head, *rows = rate_table(contenders)
     return environment.from_string(style("differences.html")).render(
         style=Markup(style("plot.css") + style("page.css")),
         contenders=contenders,
         head=head,
-        rows=rows,
+        rows=_measured(rows),
         comparisons=[
             (
                 comparison,

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from seqlab.scoring import Reliability, Score, matches, reliability, score_lines
+import numpy as np
+
+from seqlab.scoring import LineScore, Reliability, Score, reliability, score_lines
 
 Kind = Literal["audio", "image", "strokes", "features"]
 
@@ -56,10 +58,13 @@ class EvaluatedLine:
     measures: dict[str, float] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def words_correct(self) -> list[bool]:
-        """Whether each word of the hypothesis is right, as aligned with the fewest errors."""
-        return matches(self.reference.split(), self.hypothesis.split())
+    def words_correct(self, line: LineScore) -> list[bool]:
+        """Return whether each word of the hypothesis is right, by the alignment of the line's score."""
+        right = [True] * line.word_errors.dest_len
+        for error in line.word_errors:
+            if error.tag != "delete":
+                right[error.dest_pos] = False
+        return right
 
 
 @dataclass(slots=True)
@@ -114,12 +119,16 @@ class Evaluation:
         """Decoding time per second of audio, or None if either is unknown."""
         return self.seconds / self.audio_seconds if self.seconds is not None and self.audio_seconds else None
 
-    def calibration(self) -> Reliability | None:
-        """Compare the confidences of words with what came true; None where no line has any."""
-        rows = [row for row in self.rows if row.word_confidences]
+    def calibration(self, score: Score) -> Reliability | None:
+        """Compare the confidences of words with what came true; None where no line has any.
+
+        Args:
+            score: of the rows, for their alignments.
+        """
+        rows = [(row, line) for row, line in zip(self.rows, score.per_line, strict=True) if row.word_confidences]
         return reliability(
-            [p for row in rows for p in row.word_confidences or ()],
-            [right for row in rows for right in row.words_correct],
+            np.fromiter((p for row, _ in rows for p in row.word_confidences or ()), dtype=np.float64),
+            np.fromiter((right for row, line in rows for right in row.words_correct(line)), dtype=np.bool_),
         )
 
     def score(self) -> Score:

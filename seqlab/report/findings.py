@@ -7,7 +7,7 @@ is said. None of them is a test of significance: they say where to look first.
 from seqlab.report.breakdown import Breakdown, Signs
 from seqlab.report.evaluation import Evaluation
 from seqlab.report.tables import Confusion
-from seqlab.scoring import Score
+from seqlab.scoring import Reliability, Score
 
 FEWEST = 20  # errors below which nothing is said of their kinds
 LOPSIDED = 3.0  # times as many deletions as insertions, or the other way round
@@ -19,7 +19,12 @@ WIDE = 0.25  # half an interval, as a share of its rate
 
 
 def findings(
-    evaluation: Evaluation, score: Score, signs: Signs, divided: list[Breakdown], confusions: list[Confusion]
+    evaluation: Evaluation,
+    score: Score,
+    signs: Signs,
+    divided: list[Breakdown],
+    confusions: list[Confusion],
+    calibration: Reliability | None,
 ) -> list[str]:
     """Return sentences, the most telling first; empty if nothing stands out.
 
@@ -29,6 +34,7 @@ def findings(
         signs: of its errors.
         divided: its lines by properties.
         confusions: of its characters.
+        calibration: of its words' confidences.
     """
     counts, told = score.cer, []
     silent = sum(not row.hypothesis.strip() and bool(row.reference.strip()) for row in evaluation.rows)
@@ -52,7 +58,6 @@ def findings(
             )
         for breakdown in divided:
             told += _gathered(breakdown, score)
-    calibration = evaluation.calibration()
     if calibration and calibration.ece > UNSURE:
         told.append(
             f"Confidences are off by {100 * calibration.ece:.1f} points on average (ECE): seqlab tune calibrates them."

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from seqlab.outputs.text import one_line
 from seqlab.report.evaluation import Evaluation
 from seqlab.report.totals import Totals, described
 from seqlab.scoring import Score
@@ -17,10 +18,11 @@ NAMES = {
 def headline(evaluation: Evaluation, score: Score) -> str:
     """Return name, reference totals, the rates with their intervals, what confidences are worth, and speed."""
     summary = score.summary()
-    lines = [f"{evaluation.name}: {described(Totals(score.lines, score.characters, score.words))} in the references"]
+    totals = described(Totals(score.lines, score.characters, score.words))
+    lines = [f"{one_line(evaluation.name)}: {totals} in the references"]
     width = max(map(len, NAMES.values()))
     lines += [f"{name:<{width}}  {_rate(summary[key], score, evaluation.person)}" for key, name in NAMES.items()]
-    calibration = evaluation.calibration()
+    calibration = evaluation.calibration(score)
     if calibration:
         nce = "" if calibration.nce is None else f", NCE {calibration.nce:.3f}"
         lines.append(f"{'confidence':<{width}}  ECE {calibration.ece:.4f}{nce} over {calibration.count:,} words")

@@ -1,15 +1,16 @@
 """report.md: the evaluation in a few lines of Markdown, for a pull request."""
 
 import re
+from pathlib import Path
 
 from seqlab.report.analysis import Analysis
 from seqlab.report.headline import NAMES, span
-from seqlab.report.tables import visible
+from seqlab.report.tables import harmless, visible
 from seqlab.report.totals import Totals, described
 
 WORST, CONFUSIONS, LONGEST = 5, 10, 80
 _HTML = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_SYNTAX = re.compile(r"[\\`*_\[\]<>#!|~&@$:]")
+_SYNTAX = re.compile(r"[\\`*_\[\]<>#!|~&@$:]|(?<=[wW]{3})\.")  # www. alone makes a link on GitHub
 
 
 def render_summary(analysis: Analysis) -> str:
@@ -33,8 +34,8 @@ def render_summary(analysis: Analysis) -> str:
         cells = [name, f"**{100 * measure['rate']:.2f} %**", *spans, errors, *kinds]
         parts.append(f"| {' | '.join(cells)} |")
     for entry in evaluation.data:
-        digest = str(entry.get("sha256") or "")[:12]
-        parts += ["", f"Data: {plain(str(entry.get('path', '')))}" + (f" (sha256 {plain(digest)}…)" if digest else "")]
+        name, digest = Path(str(entry.get("path", ""))).name, str(entry.get("sha256") or "")[:12]
+        parts += ["", f"Data: {plain(name)}" + (f" (sha256 {plain(digest)}…)" if digest else "")]
     if analysis.findings:
         parts += ["", "**What stands out**", "", *(f"- {plain(finding)}" for finding in analysis.findings)]
     unit, confused = next(iter(analysis.confusions.items()))
@@ -53,8 +54,8 @@ def render_summary(analysis: Analysis) -> str:
 
 
 def plain(text: str) -> str:
-    """Escape a text so that Markdown and HTML show it as it is; line breaks become spaces."""
-    return _SYNTAX.sub(lambda sign: _HTML.get(sign[0], "\\" + sign[0]), " ".join(text.split()))
+    """Escape a text so that Markdown and HTML show it as it is; line breaks become spaces, see :func:`harmless`."""
+    return _SYNTAX.sub(lambda sign: _HTML.get(sign[0], "\\" + sign[0]), harmless(" ".join(text.split())))
 
 
 def _token(text: str | None) -> str:

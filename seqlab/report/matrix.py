@@ -2,12 +2,11 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from seqlab.report.curves import Chart, add_text, short
 from seqlab.report.drawing import printable
-from seqlab.scoring import edits
+from seqlab.report.tables import Tally
 
 SIGNS = 16  # rows and columns at most, nothing not counted
 CELL, LEFT, TOP = 30, 60, 50
@@ -15,16 +14,16 @@ TITLE = "Confused characters"
 _LEVELS = 6  # of the cells' darkness
 
 
-def draw_matrix(pairs: Sequence[tuple[str, str]]) -> Chart | None:
+def draw_matrix(tally: Tally) -> Chart | None:
     """Draw how often each sign (row) was recognised as each other (column); None without any error.
 
     The signs are those in most errors. A cell holds its count, so its shade tells nothing that its number does not;
     the last row holds insertions, the last column deletions. Right ones, which would outshine all, are left out.
 
     Args:
-        pairs: reference and hypothesis of each line.
+        tally: of characters.
     """
-    counts = Counter((said, heard) for pair in pairs for _, said, heard in edits(*pair))
+    counts = Counter({(said, heard): count for (_, said, heard), count in tally.edits.items()})
     if not counts:
         return None
     weights: Counter[str] = Counter()

@@ -9,6 +9,10 @@ const columns = [...table.tHead.rows[0].cells].map(cell => ({ cell, label: cell.
 const shown = new Map();  // number of a line -> its part of the table; the worst are there from the beginning
 const state = { text: '', kind: '', who: '', edit: null, field: ERRORS, down: true, count: STEP };
 
+const near = new IntersectionObserver(entries => {  // players take long to make: only those at most a screen away
+  for (const { isIntersecting, target } of entries) if (isIntersecting) { near.unobserve(target); target.dispatchEvent(new Event('near')); }
+}, { rootMargin: '100%' });
+
 function make(tag, attributes = {}, ...inside) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -38,7 +42,7 @@ function alignedNode(line) {
   const parts = [];
   for (const [letter, said, heard] of tokens(line)) {
     const last = parts[parts.length - 1];
-    if (!data.words && letter === '=' && last && last[0] === '=' && Array.from(last[1]).length < RUN) last[1] = last[2] = last[1] + said;
+    if (!data.words && letter === '=' && last && last[0] === '=' && Array.from(last[1]).length < RUN && !/\s/.test(said + last[1])) last[1] = last[2] = last[1] + said;
     else parts.push([letter, said, heard]);
   }
   for (const [letter, said, heard] of parts) {
@@ -47,6 +51,7 @@ function alignedNode(line) {
     const token = make('span', { class: 'token ' + NAMES[letter] }, side(said, 'said'), side(heard, 'heard'));
     if (letter === '=') token.lastChild.setAttribute('aria-hidden', 'true');
     else token.append(make('span', { class: 'kind' }, letter));
+    if (!data.words && heard !== null && /\s/.test(heard)) token.classList.add('space');
     box.append(token);
   }
   return box;
@@ -70,7 +75,7 @@ function partOf(line) {
     }
     const cell = make('td', { role: 'cell', colspan: columns.length });
     if (line[FILE] && data.kind === 'audio') {
-      cell.append(make('audio', { controls: '', preload: 'none', src: line[FILE], 'aria-label': `Line ${line[ID]} as it was recorded` }));
+      cell.append(make('div', { class: 'player' }));
     } else if (line[FILE]) {
       cell.append(make('img', { class: 'picture', src: line[FILE], loading: 'lazy', alt: `Line ${line[ID]} as it was written` }));
     }
@@ -85,10 +90,8 @@ function partOf(line) {
 function ready(part, line) {  // what a line can do with a script
   part.dataset.ready = '1';
   const exhibit = data.exhibits[line[NUMBER]], cell = part.querySelector('.text td');
-  const audio = part.querySelector('audio'), picture = part.querySelector('img');
-  for (const medium of [audio, picture]) {
-    if (medium) medium.addEventListener('error', () => medium.replaceWith(make('p', { class: 'quiet' }, 'The file is not there any more, or cannot be shown here.')));
-  }
+  const player = part.querySelector('.player'), picture = part.querySelector('img');
+  if (picture) warn(picture);
   if (picture && exhibit && exhibit.symbols.length) placeSymbols(picture, exhibit.symbols);
   const draw = exhibit && exhibit.posteriors;
   let cursor = null;
@@ -96,26 +99,71 @@ function ready(part, line) {  // what a line can do with a script
     const box = make('div', { class: 'posteriors', role: 'region', 'aria-label': 'Posteriors', tabindex: '0', hidden: '' });
     const button = make('button', { type: 'button', 'aria-expanded': 'false' }, 'Posteriors');
     button.addEventListener('click', () => {
-      if (!box.firstChild) cursor = drawPosteriors(box, exhibit, line);
+      if (!box.firstChild) cursor = drawPosteriors(box, exhibit, line, data.kind === 'image' ? part.querySelector('.plate img') : null);
       box.hidden = !box.hidden;
       button.setAttribute('aria-expanded', String(!box.hidden));
     });
     cell.append(make('div', { class: 'tools' }, button), box);
   }
-  if (audio) play(part, line, audio, share => cursor && cursor(share));
+  if (player) {
+    player.addEventListener('near', () => play(part, line, makeAudio(player, line), share => cursor && cursor(share)), { once: true });
+    near.observe(player);
+  }
+}
+
+function warn(medium) {
+  medium.addEventListener('error', () => medium.replaceWith(make('p', { class: 'quiet' }, 'The file is not there any more, or cannot be shown here.')));
+}
+
+function makeAudio(player, line) {  // what is embedded stands there for readers without a script
+  const given = player.querySelector('noscript');
+  const src = given ? new DOMParser().parseFromString(given.textContent, 'text/html').querySelector('audio').getAttribute('src') : line[FILE];
+  const audio = make('audio', { controls: '', preload: 'none', src, 'aria-label': `Line ${line[ID]} as it was recorded` });
+  warn(audio);
+  player.replaceChildren(audio);
+  return audio;
+}
+
+function timedWords(part, line) {  // words of a line with their times, each with the tokens that show it
+  const places = line[PLACES] || [], texts = line[HEARD].split(/\s+/).filter(Boolean), nodes = texts.map(() => []);
+  if (!places.length || places.length !== 2 * texts.length) return [];
+  let word = 0;
+  for (const token of part.querySelectorAll('.token:not(.del)')) {
+    if (data.words) nodes[word++].push(token);
+    else if (token.classList.contains('space')) word += nodes[word]?.length ? 1 : 0;
+    else nodes[word]?.push(token);
+  }
+  return texts.map((text, i) => ({ text, nodes: nodes[i], start: places[2 * i] / 1000, end: places[2 * i + 1] / 1000 })).filter(({ nodes }) => nodes.length);
 }
 
 function play(part, line, audio, move) {
-  const places = line[PLACES] || [], words = data.words ? [...part.querySelectorAll('.token')].filter((t, i) => line[LETTERS][i] !== 'D') : [];
-  const timed = words.slice(0, places.length / 2).map((node, i) => ({ node, start: places[2 * i] / 1000, end: places[2 * i + 1] / 1000 }));
-  for (const { node, start } of timed) {
-    const heard = node.querySelector('.heard');
-    heard.dataset.at = start;
-    heard.title = `at ${start.toFixed(2)} s`;
-    node.addEventListener('click', () => { audio.currentTime = start; audio.play(); });
+  const timed = timedWords(part, line), buttons = [];
+  for (const { text, nodes, start } of timed) {
+    const heard = nodes[0].querySelector('.heard');
+    const button = make('button', { type: 'button', class: 'heard', tabindex: '-1', 'data-at': start, title: `at ${start.toFixed(2)} s`, 'aria-label': `${text}: play from ${start.toFixed(2)} s` }, ...heard.childNodes);
+    heard.replaceWith(button);
+    if (data.words && nodes[0].classList.contains('hit')) nodes[0].firstElementChild.setAttribute('aria-hidden', 'true');  // read once
+    buttons.push(button);
+    for (const node of nodes) node.addEventListener('click', () => { walk(button); audio.currentTime = start; audio.play(); });
+  }
+  const walk = to => { for (const button of buttons) button.tabIndex = button === to ? 0 : -1; };
+  if (buttons.length) {  // one stop of the tab key; arrows go from word to word
+    const box = part.querySelector('.aligned');
+    walk(buttons[0]);
+    box.setAttribute('role', 'group');
+    box.setAttribute('aria-label', 'Words: arrow keys go from word to word, Enter plays from there');
+    box.addEventListener('keydown', event => {
+      const forward = getComputedStyle(box).direction === 'rtl' ? 'ArrowLeft' : 'ArrowRight', at = buttons.indexOf(event.target), last = buttons.length - 1;
+      const backward = forward === 'ArrowLeft' ? 'ArrowRight' : 'ArrowLeft';
+      const to = { [forward]: Math.min(at + 1, last), [backward]: Math.max(at - 1, 0), Home: 0, End: last }[event.key];
+      if (at < 0 || to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      walk(buttons[to]);
+      buttons[to].focus();
+    });
   }
   const light = () => {
-    for (const { node, start, end } of timed) node.classList.toggle('now', !audio.ended && audio.currentTime >= start && audio.currentTime < end);
+    for (const { nodes, start, end } of timed) for (const node of nodes) node.classList.toggle('now', !audio.ended && audio.currentTime >= start && audio.currentTime < end);
     if (audio.duration) move(audio.currentTime / audio.duration);
   };
   const tick = () => { light(); if (!audio.paused) requestAnimationFrame(tick); };
@@ -136,9 +184,16 @@ function placeSymbols(picture, symbols) {
   }
 }
 
-function drawPosteriors(box, exhibit, line) {
+function drawPosteriors(box, exhibit, line, image) {
   const { ends, blank, spikes } = exhibit.posteriors, bytes = text => Array.from(atob(text), c => c.charCodeAt(0) / 255);
-  const frames = bytes(blank), wide = Math.min(Math.max(frames.length * 7, 520), 2400), high = 92, top = 34, left = 30;
+  const frames = bytes(blank), high = 92, top = 34, left = 30;
+  const wide = image ? image.clientWidth || image.naturalWidth : Math.min(Math.max(frames.length * 7, 520), 2400);
+  if (image) {  // frames stand below the columns they come from, and stay there when either is scrolled
+    const plate = image.closest('.plate');
+    plate.style.paddingInlineStart = `${left}px`;
+    box.addEventListener('scroll', () => { plate.scrollLeft = box.scrollLeft; });
+    plate.addEventListener('scroll', () => { box.scrollLeft = plate.scrollLeft; });
+  }
   const svg = (tag, attributes, text) => {
     const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -14,9 +15,10 @@ from seqlab.report.analysis import Analysis
 from seqlab.report.breakdown import SIGNS
 from seqlab.report.curves import Chart
 from seqlab.report.embed import MOST_LINES, length, page_data
+from seqlab.report.exhibits import MOST_BYTES
 from seqlab.report.headline import NAMES
 from seqlab.report.plots import bar, style
-from seqlab.report.tables import WorstLine, visible
+from seqlab.report.tables import WorstLine, harmless, visible
 from seqlab.report.totals import KNOWN, Totals
 from seqlab.scoring import MIN_SPEAKERS, RULES
 
@@ -43,8 +45,11 @@ def render_page(analysis: Analysis, plots: Mapping[str, Chart], trouble: str | N
                 f"line {line_id}: media must be a data URI of an image or of audio, or a relative link that begins "
                 f"with ./ or ../; got {address[:40]!r}"
             )
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finish
+    )
     environment.filters |= {"percent": percent, "number": number, "visible": visible}
+    environment.filters["name"] = lambda path: Path(str(path)).name
     environment.filters["bar"] = lambda group, groups: Markup(bar(group, groups))  # numbers only
     summary = score.summary()
     units = {"wer": "words", "wer_punctuation": "words and marks"}
@@ -92,6 +97,10 @@ def render_page(analysis: Analysis, plots: Mapping[str, Chart], trouble: str | N
     )
 
 
+def _finish(value: Any) -> Any:
+    return harmless(value) if type(value) is str else value  # not what is markup already
+
+
 def _policy(sheet: str, script: str, linked: bool) -> str:
     """Return the page's Content-Security-Policy: its own style and script by hash, its own media, nothing else."""
     style_hash, script_hash = (
@@ -134,9 +143,11 @@ def _embedded(analysis: Analysis) -> str:
     what = "recordings" if analysis.evaluation.kind == "audio" else "pictures"
     inside = [address for address in media.values() if address.startswith("data:")]
     size = sum(map(len, inside)) / 1e6
-    text = f"The {what} of {len(inside):,} lines are inside this page ({size:.1f} MB)"
+    text = f"The {what} of {len(inside):,} lines are inside this page ({max(size, 0.1):.1f} MB)"
     if len(media) > len(inside):
         text += f", {len(media) - len(inside):,} others are links to files, which must stay where they are"
+    if len(media) < lines:
+        text += f"; {lines - len(media):,} lines have none here, as the {MOST_BYTES / 1e6:.0f} MB for them are spent"
     return text + (f"; the {MOST_LINES:,} worst lines are listed." if lines > MOST_LINES else ".")
 
 

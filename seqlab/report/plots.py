@@ -1,6 +1,7 @@
-"""The page's diagrams, and the same as SVG files that stand alone."""
+"""The page's diagrams, and the same as SVG files that stand alone and as PNG."""
 
 import logging
+import re
 from importlib.resources import files
 
 from seqlab.report.analysis import Analysis
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 def draw_plots(analysis: Analysis) -> tuple[dict[str, Chart], str | None]:
     """Draw the diagrams by the names of their files; second, why there are no training curves if some were given."""
     plots: dict[str, Chart] = {}
-    matrix = draw_matrix([(row.reference.strip(), row.hypothesis.strip()) for row in analysis.evaluation.rows])
+    matrix = draw_matrix(analysis.tallies["characters"])
     if matrix:
         plots["confusions"] = matrix
     if analysis.calibration:
@@ -54,6 +55,21 @@ def alone(chart: Chart) -> str:
         f'{head} xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
         f"<style>{style('plot.css')}{page}</style>{rest}\n"
     )
+
+
+def raster(svg: str) -> bytes | None:
+    """Return what ``alone`` made as a PNG image of twice its size, in the colours of light pages.
+
+    None without the extra ``png`` (resvg), whose style sheets know neither variables nor ``@media``.
+    """
+    try:
+        from resvg_py import svg_to_bytes
+    except ImportError:
+        return None
+    light = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*\s*\}", "", svg)
+    colours = dict(re.findall(r"(--[\w-]+): ([^;]+);", light))
+    light = re.sub(r"var\((--[\w-]+)\)", lambda found: colours[found[1]], light)
+    return bytes(svg_to_bytes(svg_string=light, background=colours["--page"], zoom=2))
 
 
 def bar(group: Group, groups: list[Group]) -> str:

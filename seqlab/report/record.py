@@ -51,6 +51,8 @@ Rates are fractions, 0.05 for 5 %. Never add up rates of lines; add up counts.
 
 import json
 import os
+import reprlib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,23 +61,32 @@ from seqlab import __version__
 from seqlab.errors import DataError
 from seqlab.outputs.json_lines import dumps
 from seqlab.report.evaluation import Evaluation
+from seqlab.report.faults import fault, is_count
 from seqlab.scoring import MEASURES, RULES, Score
 
 FORMAT = "seqlab-report"
 FORMAT_VERSION = 1
-_COUNTS = ("hits", "substitutions", "deletions", "insertions")
 
 
 def to_record(evaluation: Evaluation, score: Score) -> dict[str, Any]:
     """Return the content of report.json."""
-    lines = [
-        asdict(row)
-        | {"words_correct": row.words_correct if row.word_confidences is not None else None}
-        | {"wer": line.words.rate, "cer": line.characters.rate}
-        | {name: asdict(getattr(line, name)) for name in MEASURES.values()}
-        for row, line in zip(evaluation.rows, score.per_line, strict=True)
-    ]
-    calibration = evaluation.calibration()
+    return to_head(evaluation, score) | {"lines": list(to_lines(evaluation, score))}
+
+
+def to_lines(evaluation: Evaluation, score: Score) -> Iterator[dict[str, Any]]:
+    """Yield the ``lines`` of report.json."""
+    for row, line in zip(evaluation.rows, score.per_line, strict=True):
+        yield (
+            asdict(row)
+            | {"words_correct": row.words_correct(line) if row.word_confidences is not None else None}
+            | {"wer": line.words.rate, "cer": line.characters.rate}
+            | {name: asdict(getattr(line, name)) for name in MEASURES.values()}
+        )
+
+
+def to_head(evaluation: Evaluation, score: Score) -> dict[str, Any]:
+    """Return the content of report.json but its ``lines``."""
+    calibration = evaluation.calibration(score)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -92,15 +103,20 @@ def to_record(evaluation: Evaluation, score: Score) -> dict[str, Any]:
         "peakiness": evaluation.peakiness,
         "calibration": calibration.summary() if calibration else None,
         "scores": score.summary(),
-        "lines": lines,
     }
 
 
 def to_json(record: dict[str, Any]) -> str:
     """Return the text of report.json: the head indented, then each line of the data in a row of its own."""
-    head = {key: value for key, value in record.items() if key != "lines"}
-    lines = ",\n  ".join(dumps(line) for line in record["lines"])
-    return f'{dumps(head, indent=1)[:-2]},\n "lines": [\n  {lines}\n ]\n}}\n'
+    return "".join(to_text({key: value for key, value in record.items() if key != "lines"}, record["lines"]))
+
+
+def to_text(head: dict[str, Any], lines: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the text of report.json in parts, so that no more than a line of it is held at a time."""
+    yield f'{dumps(head, indent=1)[:-2]},\n "lines": ['
+    for number, line in enumerate(lines):
+        yield f"{',' if number else ''}\n  {dumps(line)}"
+    yield "\n ]\n}\n"
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -130,46 +146,9 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DataError(f"{file}: not a report of seqlab's; it does not say format {FORMAT!r}")
     version = record.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise DataError(f"{file}: has format_version {version!r}; this seqlab knows {FORMAT_VERSION}")
-    fault = _fault(record)
-    if fault:
-        raise DataError(f"{file}: the report is damaged: {fault}")
+    if not is_count(version) or not 1 <= version <= FORMAT_VERSION:
+        raise DataError(f"{file}: has format_version {reprlib.repr(version)}; this seqlab knows {FORMAT_VERSION}")
+    found = fault(record)
+    if found:
+        raise DataError(f"{file}: the report is damaged: {found}; run seqlab evaluate again")
     return record
-
-
-def _fault(record: dict[str, Any]) -> str | None:
-    """Name the first thing that a comparison needs and a record lacks."""
-    scores, lines = record.get("scores"), record.get("lines")
-    if not isinstance(scores, dict) or not isinstance(lines, list) or not lines:
-        return "it has no scores or no lines"
-    for key in ("lines", "words", "characters"):
-        if not _is_count(scores.get(key)):
-            return f"scores.{key} is {scores.get(key)!r}"
-    for measure in MEASURES:
-        part = scores.get(measure)
-        if part is None and measure == "wer_punctuation":
-            continue
-        if not isinstance(part, dict) or not isinstance(part.get("rate"), int | float):
-            return f"scores.{measure} has no rate"
-        if not _is_count(part.get("reference")):
-            return f"scores.{measure}.reference is {part.get('reference')!r}"
-        for key in ("interval", "interval_by_speaker"):
-            ends = part.get(key)
-            if ends is not None and not (
-                isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
-            ):
-                return f"scores.{measure}.{key} is {ends!r}"
-    for number, line in enumerate(lines):
-        if not isinstance(line, dict) or not isinstance(line.get("id"), str):
-            return f"lines[{number}] has no id"
-        if not isinstance(line.get("speaker"), str | None):
-            return f"the speaker of line {line['id']} is {line['speaker']!r}"
-        counts = line.get("characters")
-        if not isinstance(counts, dict) or not all(_is_count(counts.get(key)) for key in _COUNTS):
-            return f"line {line['id']} has no counts of characters"
-    return None
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53

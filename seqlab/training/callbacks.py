@@ -1,4 +1,4 @@
-"""Callbacks of a training run: checkpoints that survive a kill, and the progress display."""
+"""Checkpoints of a training run that survive a kill."""
 
 import io
 import logging
@@ -7,19 +7,14 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
 
-from seqlab.base_task import Task
 from seqlab.batch import Batch
 from seqlab.errors import Preempted
 from seqlab.training.metrics_csv import FULL
@@ -141,126 +136,3 @@ class SaveLast(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
-
-
-class ShowProgress(Callback):
-    """A progress bar on a terminal, plain lines elsewhere: loss, what the task tells of validations, speed.
-
-    Args:
-        frontend: tells samples per unit and frames per signal.
-        unit: what the speed counts: seconds of audio, columns of images, points of ink.
-        every: seconds between two plain lines.
-        console: where to write.
-    """
-
-    def __init__(self, frontend: Any, unit: str = "s", every: float = 30.0, console: Console | None = None) -> None:
-        self.console = console or Console(emoji=False)
-        self.rate = frontend.sample_rate
-        self.num_frames = frontend.num_frames
-        self.unit = " x real time" if unit == "s" else f" {unit}/s"
-        self.every = every
-        self.bar: Progress | None = None
-        self.bar_task: Any = None
-        self.units = self.train_s = 0.0
-        self._epoch_units = self._epoch_frames = self._epoch_train_s = 0.0
-        self._begun = self._last_line = time.monotonic()
-        self._batch_start = 0.0
-        self._loss = float("nan")
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open the bar."""
-        if not trainer.is_global_zero:
-            self.console = Console(quiet=True)
-        self._begun = self._last_line = time.monotonic()
-        if self.console.is_terminal:
-            columns = (
-                TextColumn("epoch {task.fields[epoch]}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[values]}"),
-            )
-            self.bar = Progress(*columns, console=self.console, transient=True)
-            self.bar.start()
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an epoch."""
-        self._epoch_units = self._epoch_frames = self._epoch_train_s = 0.0
-        if self.bar:
-            if self.bar_task is not None:
-                self.bar.remove_task(self.bar_task)
-            total = int(trainer.num_training_batches)
-            self.bar_task = self.bar.add_task("", total=total, epoch=self._epoch(trainer), values="")
-
-    def _epoch(self, trainer: Trainer) -> str:
-        most = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else None
-        return f"{trainer.current_epoch + 1}" + (f"/{most}" if most else "")
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        """Start the clock."""
-        self._batch_start = self._batch_start or time.monotonic()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        """Show where training is."""
-        now = time.monotonic()
-        self._epoch_train_s += now - self._batch_start
-        ranks = trainer.world_size  # all have as much to do as this one: batches of one budget and like length
-        self._epoch_units += ranks * float(batch.lengths.sum()) / self.rate
-        self._epoch_frames += ranks * float(self.num_frames(batch.lengths).sum())
-        self._batch_start = now
-        if pl_module.device.type == "cpu" or batch_idx % 10 == 0:  # reading a value holds a GPU up
-            loss = float(cast(Tensor, pl_module.last_loss))
-            self._loss = loss if self._loss != self._loss else 0.95 * self._loss + 0.05 * loss
-        if self.bar and now - self._last_line >= 0.25:
-            self._last_line = now
-            self.bar.update(self.bar_task, completed=batch_idx + 1, values=self._values(trainer, pl_module))
-        elif not self.bar and now - self._last_line >= self.every:
-            self._last_line = now
-            done = f"batch {batch_idx + 1}/{int(trainer.num_training_batches)}"
-            self._say(f"epoch {self._epoch(trainer)} {done} {self._values(trainer, pl_module)}{self._left(pl_module)}")
-
-    def _left(self, module: LightningModule) -> str:
-        done = getattr(module, "progress", 0.0)
-        if done <= 0.01:
-            return ""
-        left = (time.monotonic() - self._begun) * (1 - done) / done
-        return f" left {timedelta(seconds=round(max(left, 0)))}"
-
-    def _values(self, trainer: Trainer, module: LightningModule) -> str:
-        told = cast(Task, module).told({k: float(v) for k, v in trainer.callback_metrics.items()}, short=True)
-        text = f"loss {self._loss:.3f}" + (f" {told}" if told else "")
-        return text + f" {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f}{self.unit}"
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock: validation is not training."""
-        self._batch_start = 0.0
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how the epoch ended."""
-        self._batch_start = 0.0
-        self.units += self._epoch_units
-        self.train_s += self._epoch_train_s
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        told = cast(Task, pl_module).told(metrics)
-        text = f"epoch {self._epoch(trainer)} loss {self._loss:.3f}" + (f" | {told}" if told else "")
-        text += f" | {self._epoch_units / max(self._epoch_train_s, 1e-9):.0f}{self.unit}"
-        self._say(text + self._left(pl_module))
-        self._last_line = time.monotonic()
-        speed = self._epoch_frames / max(self._epoch_train_s, 1e-9)
-        pl_module.log("train/frames_per_s", speed, batch_size=1)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar."""
-        if self.bar:
-            self.bar.stop()
-            self.bar = None
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the bar, so that the message stands alone."""
-        self.on_train_end(trainer, pl_module)

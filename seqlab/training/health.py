@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from seqlab.batch import Batch
+from seqlab.data.datamodule import DataModule
 
 logger = logging.getLogger(__name__)
 
@@ -47,46 +48,35 @@ def constant_losses(lengths: Tensor, labels: Tensor, label_lengths: Tensor, symb
 class Health(Callback):
     """Log what tells a sound training from a sick one.
 
-    train/wait is the share of a step's time in which it waited for its batch; train/memory_mb the most memory so far,
-    of the GPU if there is one; val/emission the labels emitted per reference label; val/constant the loss (nats per
-    label, as val/loss) of the best constant output.
+    train/wait is the share of the training's time, validations not counted, in which it waited for batches;
+    train/memory_mb the most memory so far, of the GPU if there is one; val/emission the labels emitted per reference
+    label; val/constant the loss (nats per label, as val/loss) of the best constant output.
+
+    Args:
+        data: its loader tells how long it was waited for.
     """
 
-    def __init__(self) -> None:
-        self._waited = self._worked = 0.0
-        self._mark = 0.0
+    def __init__(self, data: DataModule) -> None:
+        self.data = data
+        self._begun = self._validated_s = self._validating = 0.0
         self._constant = [0.0, 0.0]  # sum and lines; kept, as it is always the same
         self._counted = False
         self.stuck = 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the sums of an epoch."""
-        self._waited = self._worked = self._mark = 0.0
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        """Count what was waited for the batch."""
-        now = time.perf_counter()
-        if self._mark:
-            self._waited += now - self._mark
-        self._mark = now
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        """Count the work."""
-        now = time.perf_counter()
-        self._worked += now - self._mark
-        self._mark = now
+        """Start the clock of an epoch."""
+        self._begun, self._validated_s = time.perf_counter(), 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log shares of the epoch."""
-        share = self._waited / max(self._waited + self._worked, 1e-9)
+        taken = time.perf_counter() - self._begun - self._validated_s
+        share = min(self.data.train_loader.waited / max(taken, 1e-9), 1.0) if self.data.train_loader else 0.0
         pl_module.log("train/wait", share, batch_size=1)
         pl_module.log("train/memory_mb", memory_mb(pl_module.device), batch_size=1)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the sums of a validation; time spent in it is no waiting."""
-        self._mark = 0.0
+        """Stop the clock: validation is no training."""
+        self._validating = time.perf_counter()
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
@@ -114,7 +104,8 @@ class Health(Callback):
         pl_module.log("val/constant", self._constant[0] / self._constant[1], batch_size=1, rank_zero_only=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """List causes once when validations stay no better than a constant output."""
+        """Let the clock go on, and list causes once when validations stay no better than a constant output."""
+        self._validated_s += time.perf_counter() - self._validating
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         if "val/constant" not in metrics or trainer.sanity_checking:
             return

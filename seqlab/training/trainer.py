@@ -17,10 +17,13 @@ from torch import Tensor
 
 from seqlab.base_task import LOG_EVERY, Task
 from seqlab.data.datamodule import DataModule
+from seqlab.task import CTCTask
 from seqlab.training.averaging import average_best as average
-from seqlab.training.callbacks import SaveLast, ShowProgress, WholeCheckpoints
+from seqlab.training.callbacks import SaveLast, WholeCheckpoints
 from seqlab.training.health import Health
 from seqlab.training.memory import MemoryGuard
+from seqlab.training.progress import ShowProgress
+from seqlab.training.show_lines import ShowLines
 from seqlab.weight_noise import WeightNoise
 
 logger = logging.getLogger(__name__)
@@ -70,7 +73,8 @@ class Training:
         gradient_clip: largest gradient norm, or null.
         accumulate: batches per optimiser step.
         ema: decay of averaged weights, or null.
-        early_stopping: validations without a better val/cer (val/perplexity) before training stops, or null.
+        early_stopping: validations without a better val/cer (of symbols val/wer, of language models val/perplexity)
+            before training stops, or null.
         validate_every: epochs between validations.
         max_bad_steps: steps skipped for a non-finite loss before the run stops.
         checkpoint_minutes: longest time between two last checkpoints.
@@ -85,6 +89,7 @@ class Training:
             see ``seqlab.training.averaging``; in one process. 0: no average.
         weight_noise: standard deviation of noise on the weights, see ``WeightNoise``; 0: none.
         weight_noise_from: share of the training after which it begins.
+        show_lines: dev lines that TensorBoard shows, see ``ShowLines``; 0: none.
     """
 
     def __init__(
@@ -111,6 +116,7 @@ class Training:
         average_best: int = 0,
         weight_noise: float = 0.0,
         weight_noise_from: float = 0.0,
+        show_lines: int = 4,
     ) -> None:
         if not (max_epochs or max_steps or budget_minutes):
             raise ValueError("one of max_epochs, max_steps and budget_minutes must say when to stop")
@@ -125,6 +131,8 @@ class Training:
         for name, value in positive.items():
             if value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")
+        if show_lines < 0:
+            raise ValueError(f"show_lines must be 0 or more, got {show_lines}")
         if ema is not None and not 0 < ema < 1:
             raise ValueError(f"ema must lie between 0 and 1, got {ema}")
         if gradient_clip is not None and gradient_clip <= 0:
@@ -156,7 +164,7 @@ class Training:
                 f"devices={devices} x num_nodes={num_nodes} does not fit the {started} process(es) that torchrun or "
                 "srun started; devices is the number on each machine"
             )
-        self.average_best = average_best
+        self.average_best, self.show_lines = average_best, show_lines
 
     @property
     def checkpoints(self) -> Path:
@@ -190,11 +198,13 @@ class Training:
         data.find_budget = self.find_budget
         callbacks: list[Callback] = [
             show,
-            Health(),
+            Health(data),
             best,
             SaveLast(self.last, self.checkpoint_minutes),
             MemoryGuard(data),
         ]
+        if self.show_lines and isinstance(task, CTCTask):  # before the average takes its weights away again
+            callbacks.append(ShowLines(data, self.show_lines))
         if self.ema:
             callbacks.append(WeightAveraging(avg_fn=moving_average(self.ema)))
         if self.early_stopping:

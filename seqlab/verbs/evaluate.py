@@ -22,11 +22,15 @@ from seqlab.decoding import run_folder
 from seqlab.errors import ConfigError, DataError
 from seqlab.manifest import Line, check_manifest, read_manifest
 from seqlab.media import read_image
+from seqlab.outputs.text import one_line
 from seqlab.recognizer import Recognizer, Signal, samples_per_second
 from seqlab.report import EvaluatedLine, Evaluation, Exhibit, image_uri, ink_uri, sound_uri, worst_lines, write_report
+from seqlab.report.embed import listed
 from seqlab.report.exhibits import MOST_BYTES, image_measures, link, pack, sound_measures
 from seqlab.report.headline import headline
 from seqlab.report.pictures import ink_share
+from seqlab.report.write import check_folder
+from seqlab.scoring import Score
 from seqlab.scoring.normalization import Normalization
 
 MOST_GROUPS = 30  # values of a field of the manifest by which lines are divided
@@ -49,6 +53,8 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
         outs = [run_folder(Path(config["model"])) / "evaluate" / Path(m).stem for m in manifests]
     if len(set(outs)) < len(outs):
         outs = [out.with_name(f"{out.name}-{number}") for number, out in enumerate(outs, 1)]
+    for out in outs:
+        check_folder(out)
     written = []
     for manifest, out in zip(manifests, outs, strict=True):
         lines = read_manifest(manifest)
@@ -59,29 +65,43 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
         metrics = run_folder(Path(config["model"])) / "metrics.csv"
         evaluation.metrics_csv = metrics if metrics.exists() else None
         score = evaluation.score()
-        _exhibit(recognizer, lines, evaluation, [w.row.id for w in worst_lines(evaluation.rows, score)], out)
-        files = write_report(out, evaluation)
-        changed = "".join(f"\n{rule}" for rule in rules.rules if rules.changes)
+        _exhibit(recognizer, lines, evaluation, score, out)
+        files = write_report(out, evaluation, score)
+        changed = "".join(f"\n{one_line(rule)}" for rule in rules.rules if rules.changes)
         text = headline(evaluation, score) + changed + f"\nreport: {files['report.html']}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
         written.append(files)
     return written
 
 
-def _exhibit(recognizer: Recognizer, lines: list[Line], evaluation: Evaluation, wanted: list[str], out: Path) -> None:
-    """Put the worst lines' pictures or recordings into the report, and how they were read; link the others' files."""
-    by_id = {line.id: line for line in lines}
+def _exhibit(recognizer: Recognizer, lines: list[Line], evaluation: Evaluation, score: Score, out: Path) -> None:
+    """Put pictures or recordings into the report, and of the worst lines how they were read.
+
+    The worst lines are embedded, others are links to their files; those that are no file that a browser shows (parts of
+    recordings, ink) are embedded too, the higher error rate first, as long as there is room.
+    """
     for line in lines:
         if len(line.files) == 1 and not line.spans and (address := link(line.files[0], out, recognizer.kind)):
             evaluation.media[line.id] = address
     room = MOST_BYTES
-    for line_id in wanted:
-        signal = _open(recognizer, by_id[line_id])
-        address = _embedded(recognizer, by_id[line_id])
+    worst = [shown.number for shown in worst_lines(evaluation.rows, score)]  # fifty at most
+    for number in worst:
+        line = lines[number]
+        signal = _open(recognizer, line)
+        address = _embedded(recognizer, line)
         if address and len(address) <= room:
             room -= len(address)
-            evaluation.media[line_id] = address
-        evaluation.exhibits[line_id] = _read(recognizer, by_id[line_id], signal)
+            evaluation.media[line.id] = address
+        evaluation.exhibits[line.id] = _read(recognizer, line, signal)
+    for number in listed(score):
+        line = lines[number]
+        if number in worst or line.id in evaluation.media:
+            continue
+        address = _embedded(recognizer, line)
+        if not address or len(address) > room:
+            break
+        room -= len(address)
+        evaluation.media[line.id] = address
 
 
 def _open(recognizer: Recognizer, line: Line) -> Signal:
@@ -106,11 +126,12 @@ def _read(recognizer: Recognizer, line: Line, signal: Signal) -> Exhibit:
     spans, extent = recognizer.decode([emission])[0].spans, max(signal.extent, 1e-9)
     places = [recognizer.place("", span.start, span.end, 0, signal) for span in spans]
     shares = [(place.start / extent, place.end / extent) for place in places]
-    if recognizer.kind == "strokes":
-        shares = [ink_share(recognizer.source.read(line), place.start, place.end) for place in places]
-    symbols = recognizer.tokenizer.symbols
     scale = recognizer.model.frame_shift * recognizer.model.sample_rate * signal.step
     ends = (signal.offset / extent, (len(emission) * scale + signal.offset) / extent)
+    if recognizer.kind == "strokes":
+        ends = (0.0, 1.0)  # an axis of frames: where they lie on the ink is told by its characters
+        shares = [ink_share(recognizer.source.read(line), place.start, place.end) for place in places]
+    symbols = recognizer.tokenizer.symbols
     return Exhibit(
         [(symbols[s.label], round(a, 4), round(b, 4)) for s, (a, b) in zip(spans, shares, strict=True)],
         pack(emission.exp().numpy(), symbols, ends) if len(emission) else None,
@@ -210,7 +231,7 @@ def decode(
         )
     ]
     tokenizer: dict[str, Any] = recognizer.config["tokenizer"]
-    weights = sum(p.numel() for p in recognizer.model.parameters())
+    weights = recognizer.model.num_weights
     keys = ("frontend", "normalize", "stem", "encoder", "seed")
     return Evaluation(
         name="",

@@ -95,6 +95,9 @@ def test_intermediate_losses_take_their_share() -> None:
         ({"consistency_warmup": 2.0}, "consistency_warmup must lie in"),
         ({"intermediate_layers": [0]}, "different numbers from 1"),
         ({"intermediate_layers": [1, 1]}, "different numbers from 1"),
+        ({"intermediate_weight": 0.5}, "intermediate_weight needs intermediate_layers; without, leave it at 0.3"),
+        ({"prior_decay": 0.9}, "prior_decay needs prior_weight above 0; without, leave it at 0.99"),
+        ({"consistency_warmup": 0.1}, "consistency_warmup needs consistency above 0; without, leave it at 0"),
     ],
 )
 def test_bad_settings_are_refused(options: dict[str, Any], message: str) -> None:

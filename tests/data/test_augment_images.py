@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from seqlab.data._mesh import warp as warp_mesh
 from seqlab.data.augment_images import InkAndPaper, LineWarp, Thickness
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sources import ImageSource
@@ -126,6 +128,27 @@ def test_bend_keeps_the_size_and_moves_ink_by_about_what_it_says() -> None:
         middles.append(((out @ np.arange(48))[weight > 0] / weight[weight > 0]) - 23.5)
     # 0.05 of 48 rows is 2.4 at the nodes, less between them, where neighbours are averaged
     assert 1.2 < np.concatenate(middles).std() < 2.4
+
+
+@pytest.mark.parametrize("shape", [(120, 40), (7, 5), (1, 3)])
+def test_warp_is_that_of_another_implementation(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    x, y = np.array([0, shape[0] // 3, shape[0] + 4]), np.array([0, shape[1]])
+    if x[1] == 0:
+        x = x[[0, 2]]
+    moved = rng().normal(0, 2, (2, len(y), len(x)))
+    source_x, source_y = np.meshgrid(x, y) + moved
+    mesh = []
+    for j in range(len(x) - 1):
+        corners = ((0, j), (1, j), (1, j + 1), (0, j + 1))
+        quad = tuple(float(place[corner]) for corner in corners for place in (source_x, source_y))
+        mesh.append(((int(x[j]), 0, int(x[j + 1]), int(y[1])), quad))
+    picture = Image.fromarray(np.ascontiguousarray(image.T))
+    size = (int(x[-1]), int(y[-1]))
+    theirs = np.asarray(picture.transform(size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)).T
+    ours = warp_mesh(image, x, y, source_x, source_y)
+    assert ours.shape == theirs.shape
+    assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1  # they cut fractions off
 
 
 def test_warp_draws_within_its_bounds() -> None:

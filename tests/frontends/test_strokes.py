@@ -52,12 +52,31 @@ STRANGE: dict[str, list] = {
 
 
 @every
+def test_each_frame_of_ink_has_its_point(frontend: Any) -> None:
+    # a bar drawn in four points, one of them twice, and a bar to its right: the pen is down from 0 to 4 and 5 to 6
+    ink = ink_from_strokes([[[0, 0], [0, 10], [0, 10], [0, 20], [0, 40]], [[90, 0], [90, 40]]])
+    frames, places = frontend.prepare(ink), frontend.places(ink)
+    assert len(places) == len(frames)
+    assert (np.diff(places) >= 0).all()
+    if isinstance(frontend, Bezier):  # a curve, the pen lifted, a curve: middles and the point after
+        assert places.tolist() == [2, 5, 5.5]
+    else:  # sixteen equal steps a bar; a quarter is drawn at point 1, repeated by point 2, half at point 3
+        first = places[places <= 4]
+        assert first[::4] == pytest.approx([0, 1, 3, 3.5, 4])
+        assert [places[len(first)], places[-1]] == [5, 6]
+
+
+@every
 @pytest.mark.parametrize("name", STRANGE)
 def test_strange_ink_gives_finite_frames(frontend: Any, name: str) -> None:
     frames = frontend.prepare(ink_from_strokes(STRANGE[name]))
     assert frames.dtype == np.float32
     assert frames.shape[1] == frontend.num_features
     assert len(frames) <= 2 * _ink.MAX_FRAMES
+    ink = ink_from_strokes(STRANGE[name])
+    places = frontend.places(ink)
+    assert places.shape == (len(frames),)
+    assert not len(places) or (places.min() >= 0 and places.max() <= len(ink) - 1)
     assert (len(frames) > 0) == (name != "nothing")
     assert np.isfinite(frames).all()
     assert np.abs(frames).max(initial=0) < 1e4

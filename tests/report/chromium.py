@@ -16,11 +16,11 @@ class Chromium:
         events: (method, parameters) of all that happened in the page.
     """
 
-    def __init__(self, profile, width=1280, dark=False):
+    def __init__(self, profile, width=1280, dark=False, extra=()):
         theirs, self._out = os.pipe()
         self._in, answer = os.pipe()
         command = [PATH, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--mute-audio"]
-        command += ["--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}", "about:blank"]
+        command += ["--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}", *extra, "about:blank"]
         shell = ["bash", "-c", f'exec "$@" 3<&{theirs} 4>&{answer}', "bash", *command]
         self._process = subprocess.Popen(
             shell, pass_fds=(theirs, answer), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -32,6 +32,10 @@ class Chromium:
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
+        self.show_as(width, dark)
+
+    def show_as(self, width, dark):
+        """Let the page have a width in pixels, and be dark or light."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
@@ -72,7 +76,10 @@ class Chromium:
                 self.events.append((answer["method"], answer["params"]))
 
     def open(self, path):
-        self.send("Page.navigate", url=path.as_uri())
+        self.visit(path.as_uri())
+
+    def visit(self, address):
+        self.send("Page.navigate", url=address)
         while not any(method == "Page.loadEventFired" for method, _ in self.events):
             answer = self._receive()
             if "method" in answer:
@@ -93,6 +100,14 @@ class Chromium:
                 raise TimeoutError(script)
             time.sleep(0.05)
         return value
+
+    def wait(self, condition, seconds=60):
+        """Wait until something outside the page is true."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(condition)
+            time.sleep(0.05)
 
     def troubles(self):
         """Return errors, console messages and requests for anything but the page itself and what is inside it."""

@@ -2,6 +2,7 @@ import copy
 import html.parser
 import io
 import json
+import math
 import random
 import re
 
@@ -19,6 +20,9 @@ from seqlab.verbs.compare import compare as compare_verb
 
 A = '" Bella Marie " ( Parlophone ) , a song .'
 C = '" Bella Marie " ( Parlophone ), a song.'
+
+
+ZERO = {"hits": 0, "substitutions": 0, "deletions": 0, "insertions": 0}
 
 
 def write(folder, pairs, **changes):
@@ -139,6 +143,13 @@ def test_matched_pairs_by_hand(tmp_path):
     a, b = write(tmp_path / "a", [wrong] * 30 + [right] * 20), write(tmp_path / "b", [right] * 40 + [wrong] * 10)
     assert "MAPSSWE over 40 segments, z 3.61, p 0.0003" in compare(a, b)
     assert "Lines without a word error: B alone 30, A alone 10; McNemar p 0.0022" in compare(a, b)
+    # of few segments one-sided errors are no proof, though z is infinite: 2 of 2 ** 5 ways to share out five errors
+    few = write(tmp_path / "few", [wrong] * 5 + [right] * 45), write(tmp_path / "none", [right] * 50)
+    assert verdicts(*few)[0][0] == "cannot tell"
+    assert "MAPSSWE over 5 segments, z inf, p < 0.0001, but only 5 differ: with their permutation p 0.0625" in (
+        compare(*few)
+    )
+    assert "where fewer than 30 segments differ their permutation too" in compare(*few)
     # at 22 against 18 nothing is decided
     c = write(tmp_path / "c", [right] * 28 + [wrong] * 22)
     assert verdicts(a, c) == [("cannot tell", "cannot tell")]
@@ -146,15 +157,16 @@ def test_matched_pairs_by_hand(tmp_path):
 
 def test_several_models_are_corrected_for(tmp_path):
     wrong, right = ("one two three", "one too three"), ("one two three", "one two three")
-    # against A, B is right in 12 lines more and wrong in 4 more: mean 0.5, variance (16 - 4) / 15, z = 0.5 / sqrt(0.05)
-    a = write(tmp_path / "a", [wrong] * 12 + [right] * 88)
-    b = write(tmp_path / "b", [right] * 12 + [wrong] * 4 + [right] * 84)
+    # against A, B is right in 9 lines more and wrong in 1 more: mean 0.8, variance (10 - 6.4) / 9,
+    # z = 0.8 / sqrt(0.04); of the 2^10 ways to share them out 2 (1 + 10) are as uneven
+    a = write(tmp_path / "a", [wrong] * 9 + [right] * 91)
+    b = write(tmp_path / "b", [right] * 9 + [wrong] + [right] * 90)
     assert verdicts(a, b)[0][0] == "better"
-    same = [write(tmp_path / f"s{n}", [wrong] * 12 + [right] * 88) for n in range(3)]
+    same = [write(tmp_path / f"s{n}", [wrong] * 9 + [right] * 91) for n in range(3)]
     assert verdicts(a, b, *same)[0][0] == "cannot tell"
     text = compare(a, b, *same)
     assert "Holm" in text
-    assert "z 2.24, p 0.0253, corrected 0.10" in text
+    assert "z 4.00, p < 0.0001, but only 10 differ: with their permutation p 0.0215, corrected 0.0859" in text
 
 
 def seeds(folder, rates):
@@ -239,6 +251,62 @@ def test_verb_takes_files_and_folders_and_compares_each_with_the_first(tmp_path)
     assert f"C: c [bold] ({tmp_path / 'c [bold]'})\n" in output
 
 
+def test_verb_keeps_names_to_their_line(tmp_path):
+    name = "a\x1b[2J\x07\nC: forged \u202eb"
+    write(tmp_path / "a", noisy(0, 0.3), name=name, decoder="greedy", rules=["x\x1b[31m\ny"])
+    write(tmp_path / "b", noisy(0, 0.2), decoder="beam", rules=["z"])
+    _, output = printed([tmp_path / "a", tmp_path / "b"], page=str(tmp_path / "page.html"))
+    assert f"A: a[2J C: forged b, greedy ({tmp_path / 'a'})\nB: b, beam ({tmp_path / 'b'})\n" in output
+    assert "A alone: x[31m y\n" in output
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", output + (tmp_path / "page.html").read_text())
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("a/report.json", r"ends in \.html"),
+        ("a", "is a folder; name a page in it"),
+        ("a/report.html", "would take the place of a report"),
+        ("odd.html", "would take the place of a report"),
+        ("link.html", "would take the place of a report"),
+    ],
+)
+def test_page_never_takes_the_place_of_a_report(tmp_path, page, message):
+    write(tmp_path / "a", noisy(0, 0.3))
+    write(tmp_path / "b", noisy(0, 0.2))
+    (tmp_path / "b" / "report.json").rename(tmp_path / "odd.html")
+    (tmp_path / "link.html").symlink_to(tmp_path / "a" / "report.json")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=message):
+        printed([tmp_path / "a", tmp_path / "odd.html"], page=str(tmp_path / page))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_comparison_is_printed_though_the_page_cannot_be_written(tmp_path):
+    write(tmp_path / "a", noisy(0, 0.3))
+    (tmp_path / "file").write_text("")
+    console = Console(file=io.StringIO())
+    with pytest.raises(OSError):
+        compare_verb([str(tmp_path / "a")] * 2, console, page=str(tmp_path / "file" / "page.html"))
+    assert "B against A" in console.file.getvalue()
+
+
+def test_rule_tells_what_was_done(tmp_path):
+    a, b = write(tmp_path / "a", noisy(0, 0.3)), write(tmp_path / "b", noisy(1, 0.1))
+    other = write(tmp_path / "other", noisy(1, 0.1, 100))
+    both = compare(a, b, b)
+    assert "corrected for 2 comparisons by Holm's method" in both
+    one = compare(a, b, other)  # other lines: one comparison is left, so nothing is corrected
+    assert "Holm" not in one
+    assert "(B against A; the others not tested)" in one
+    assert "corrected" not in one
+    mixed = compare(a, b, [b, b])  # several runs against one run are not tested
+    assert "Welch" not in mixed
+    assert "MAPSSWE" in mixed.splitlines()[-1]
+    assert "Welch" in compare([a, a], [b, b]).splitlines()[-1]
+    assert compare(a, other).endswith("Nothing was tested, so there is no verdict.")
+
+
 def test_verb_takes_groups_and_refuses_a_run_given_twice(tmp_path):
     groups = [[str(tmp_path / x / f"run{n}") for n in range(2)] for x in "ab"]
     for x, rate in (("a", 0.3), ("b", 0.1)):
@@ -276,6 +344,8 @@ def test_page_shows_the_lines_where_they_differ(tmp_path):
     assert not {"script", "img", "link", "iframe"} & set(page.tags)
     assert page.links == []
     assert 'alert("x")</script>' in page.text
+    assert "A: 1 word error in 3 words" in page.text  # by words, as lines are long enough
+    assert "WER: 95% by line" in page.text  # a row of intervals says of what
     assert re.findall(r"<h3><bdi>(.*?)</bdi>", text) == ["l0", "l2"]  # not l1
     assert "B makes 1 character error fewer" in page.text
     assert "B makes 1 character error more" in page.text
@@ -318,6 +388,8 @@ def test_missing_reports_are_named(tmp_path):
         (b'{"format": "other"}', "not a report of seqlab's"),
         (b'{"format": "seqlab-report", "format_version": 99}', "format_version 99"),
         (b'{"format": "seqlab-report", "format_version": "1"}', "format_version '1'"),
+        (b'{"format": "seqlab-report", "format_version": true}', "format_version True"),
+        (b'{"format": "seqlab-report", "format_version": -3}', "format_version -3"),
         (b'{"format": "seqlab-report", "format_version": 1}', "damaged: it has no scores"),
     ],
 )
@@ -345,6 +417,24 @@ def test_what_is_no_report_is_named(tmp_path, content, message):
         (("lines", 3, "characters"), {}, "line l3 has no counts"),
         (("lines", 3, "characters"), {"more": 1}, "line l3 has no counts"),
         (("lines", 3, "characters", "hits"), True, "line l3 has no counts"),
+        (("lines", 3, "words"), 3, "line l3 has no counts of words"),
+        (("lines", 3, "words", "hits"), -5, "line l3 has no counts of words"),
+        (("lines", 3, "words", "hits"), 10**400, "line l3 has no counts of words"),
+        (("lines", 3, "words", "deletions"), 7, "line l3 has 3 words in its reference, but was counted otherwise"),
+        (("lines", 3, "words", "insertions"), 7, "line l3 has 2 words in its hypothesis, but was counted otherwise"),
+        (("lines", 4, "words"), dict(ZERO, hits=3), "line l4 has other errors of words than its texts"),
+        (("lines", 3, "reference"), 7, "the reference of line l3 is 7"),
+        (("lines", 3, "hypothesis"), ["x"], "the hypothesis of line l3 is"),
+        (("lines", 3, "id"), "a\x1b[2J\nb", "counts"),
+        (("rules",), 5, "rules is 5"),
+        (("kind",), ["audio"], "kind is"),
+        (("name",), {"a": 1}, "name is"),
+        (("decoder",), 1, "decoder is 1"),
+        (("scores", "interval_level"), [1], r"scores.interval_level is \[1\]"),
+        (("scores", "interval_level"), 95, "scores.interval_level is 95"),
+        (("scores", "wer", "rate"), math.nan, "scores.wer has no rate"),
+        (("scores", "wer", "interval"), [0, -math.inf], "scores.wer.interval"),
+        (("scores", "words"), 10**400, r"scores.words is 10+\.\.\.0+;"),
     ],
 )
 def test_damage_is_named(tmp_path, keys, value, message):
@@ -353,9 +443,13 @@ def test_damage_is_named(tmp_path, keys, value, message):
     for key in keys[:-1]:
         node = node[key]
     node[keys[-1]] = value
+    if keys[-1] == "id":
+        record["lines"][3]["words"] = 3
     (tmp_path / "report.json").write_text(json.dumps(record))
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         read_record(tmp_path)
+    assert str(caught.value).isprintable()  # nothing a terminal would take for orders, whatever stands in the file
+    assert len(str(caught.value)) < 300
 
 
 def test_keys_of_a_later_version_do_no_harm(tmp_path):
