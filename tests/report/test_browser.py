@@ -55,6 +55,20 @@ def press(browser, key):
         text = {}
 
 
+def test_wide_pictures_do_not_widen_the_page(tmp_path):
+    given = Evaluation("wide", [EvaluatedLine("1", "w", "un deux", "un doux")], kind="image")
+    given.media["1"] = image_uri(np.full((60, 2400), 200, np.uint8))
+    given.exhibits["1"] = Exhibit([("u", 0.0, 0.5), ("n", 0.5, 1.0)])
+    page = write_report(tmp_path, given)["report.html"]
+    with Chromium(tmp_path / "profile") as browser:
+        browser.open(page)
+        browser.run("document.querySelector('img').scrollIntoView({ behavior: 'instant' })")
+        browser.until("document.querySelector('img').naturalWidth > 0")
+        for width in (1280, 1100, 1000, 720, 390):
+            browser.show_as(width, False)
+            assert browser.run("document.documentElement.scrollWidth <= innerWidth"), width
+
+
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_lines_are_sorted_filtered_played_and_drawn(tmp_path, width, dark):
     page = write_report(tmp_path, heard(tmp_path))["report.html"]
