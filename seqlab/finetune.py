@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
 from seqlab.config import Config
 from seqlab.errors import ConfigError
-from seqlab.model import CTCModel
+from seqlab.model import CTCModel, build_on_meta
 from seqlab.recognizer import Recognizer
 from seqlab.tokenizers.characters import Characters
 
@@ -16,13 +17,18 @@ logger = logging.getLogger(__name__)
 
 NETWORK = ("frontend", "normalize", "stem", "encoder")
 ALPHABETS = ("grow", "keep", "replace")
+# What may differ: how weights start, what only training does, and how far chunks see.
+FREE = ("dropout", "init", "longest_lag", "variational", "grow_at", "chunk", "right")
 
 
 def load_start(config: Config) -> Recognizer:
     """Load the model that ``init.model`` names and hold the configuration against it.
 
     With ``init.network`` the nodes of the network are replaced by the model's; the tokenizer's Unicode form and case
-    must be those of the model in any case, as its symbols would mean something else. Dropout is free to change.
+    must be those of the model in any case, as its symbols would mean something else. Dropout is free to change, and
+    so is what a chunk sees. The encoder may be another one if its weights are equal in name and shape:
+    ``latency_controlled`` goes on from ``blstm``, ``look_ahead`` from ``lstm``. Normalisation by lines may become
+    global: its statistics are then measured as for a new model.
 
     Raises:
         ConfigError: text or network differ from the model's; the message says what to set.
@@ -42,17 +48,35 @@ def load_start(config: Config) -> Recognizer:
         for node in NETWORK:
             config[node] = theirs[node]
     else:
+        other = config["encoder"]["_target_"] != theirs["encoder"]["_target_"]
+        global_now = (theirs["normalize"]["kind"], config["normalize"]["kind"]) == ("line", "global")
         different = [
             f"{node}.{key} is {config[node].get(key)!r}, the model has {value!r}"
             for node in NETWORK
+            if not (node == "encoder" and other) and not (node == "normalize" and global_now)
             for key, value in theirs[node].items()
-            if config[node].get(key) != value and not key.endswith("dropout")
+            if config[node].get(key) != value and not key.endswith(FREE)
         ]
+        if other and not different:
+            different = _other_weights(build_on_meta(config).encoder, start.model.encoder)
         if different:
             faults += [*different, "init.network=true takes the network from the model"]
     if faults:
         raise ConfigError(f"init.model {init['model']} does not fit the configuration:\n  " + "\n  ".join(faults))
     return start
+
+
+def _other_weights(ours: nn.Module, theirs: nn.Module) -> list[str]:
+    """Say in which weights two encoders differ, by name and shape; ``neutral`` ones need no counterpart."""
+    sizes, given = ({name: list(w.shape) for name, w in part.state_dict().items()} for part in (ours, theirs))
+    for name in getattr(ours, "neutral", ()):
+        given.setdefault(name, sizes[name])
+    names = [type(part).__name__ for part in (ours, theirs)]
+    return [
+        f"encoder: {name} is {sizes.get(name, 'not there')} in {names[0]}, {given.get(name, 'not there')} in {names[1]}"
+        for name in dict.fromkeys([*sizes, *given])
+        if sizes.get(name) != given.get(name)
+    ][:5]
 
 
 def start_alphabet(kind: str, start: Recognizer, tokenizer: Any, texts: Iterable[str]) -> list[str] | str | None:

@@ -22,6 +22,7 @@ from seqlab.files import cache_folder, replacing
 from seqlab.manifest import MAX_FAULTS, Line, check_manifest, parse_line, read_manifest, refuse_faults
 from seqlab.media._files import member_of
 
+PIECE = 2**18  # lines that are reckoned at once, so that millions take little more memory than their results
 LARGE = 100 * 2**20  # bytes of manifests from which they are indexed
 KINDS = ("audio", "image", "strokes", "features")
 _VERSION = 2

@@ -5,6 +5,7 @@ recognizer = Recognizer.load("exported/fsdd", backend="onnx")
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +16,12 @@ from seqlab.config import Config, build
 from seqlab.errors import ConfigError, DataError
 
 FILES = {"onnx": "model.onnx", "int8": "model.int8.onnx"}  # of each backend, in a model folder
+STREAMING = {name: file.replace("model", "streaming") for name, file in FILES.items()}
+NEXT = "next_"  # before a state's name: the state after a piece
 METADATA = "seqlab"  # key of the graph's metadata: a JSON object, see seqlab.export.graph
 INPUTS, OUTPUTS = ("signal", "lengths"), ("log_probs", "log_probs_lengths")
 LARGEST_RATE = 1_000_000  # Hz
+LARGEST_REACH = 60 * LARGEST_RATE  # inputs that an output frame may wait for
 
 
 class OnnxModel:
@@ -43,8 +47,8 @@ class OnnxModel:
     def __init__(self, file: Path, config: Config, threads: int = 1) -> None:
         if not file.is_file():
             raise FileNotFoundError(f"{file} not found; seqlab export RUN OUT --onnx (--int8) writes it")
-        self.file = file
-        self.session = _session(file, threads)
+        self.file, self.threads = file, threads
+        self.session = open_session(file, threads)
         try:
             told = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA])
             self.kind, self.shortest = str(told["kind"]), int(told["shortest"])
@@ -66,7 +70,14 @@ class OnnxModel:
 
     def use_threads(self, threads: int) -> None:
         """Use so many CPU threads."""
-        self.session = _session(self.file, threads)
+        self.threads, self.session = threads, open_session(self.file, threads)
+        self.__dict__.pop("streaming", None)
+
+    @cached_property
+    def streaming(self) -> "StreamingGraph":
+        """The graph beside this one that reads piece by piece, see ``StreamingGraph``."""
+        name = self.file.name
+        return StreamingGraph(self.file.with_name(name.replace("model", "streaming", 1)), self.threads)
 
     def log_probs_of(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return log-probabilities (T, V) of signals (S, ...), run as one batch; too short ones give T = 0."""
@@ -84,7 +95,116 @@ class OnnxModel:
         return answer
 
 
-def _session(file: Path, threads: int) -> Any:
+class StreamingGraph:
+    """A network that reads piece by piece, from a graph of ``seqlab export --streaming``; for any number of lines.
+
+    Args:
+        file: the graph.
+        threads: CPU threads.
+
+    Attributes:
+        latency: seconds (points, frames) until what was heard is in the result.
+
+    Raises:
+        ConfigError: there is no such file, or onnxruntime is not installed.
+        DataError: it is no such graph.
+    """
+
+    def __init__(self, file: Path, threads: int = 1) -> None:
+        if not file.is_file():
+            raise ConfigError(
+                f"{file} not found; seqlab export RUN OUT --streaming (--int8) writes it for models that stream"
+            )
+        self.session = open_session(file, threads)
+        self.outputs = [x.name for x in self.session.get_outputs()]
+        inputs = {x.name: x.shape for x in self.session.get_inputs()}
+        self.states = {
+            name: tuple(size if isinstance(size, int) else 1 for size in inputs.get(name, ()))
+            for name in (x.removeprefix(NEXT) for x in self.outputs[1:])
+        }
+        self.overlap = "frames" in inputs
+        try:
+            told = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA])
+            sizes = [told[key] for key in ("step", "before", "after", "shortest", "delay")]
+            self.step, self.before, self.after, self.shortest, self.delay = sizes
+            rate = float(told["sample_rate"])
+            fits = all(type(size) is int and 0 <= size <= LARGEST_REACH for size in sizes) and 0 < rate <= LARGEST_RATE
+            fits = fits and min(self.step, self.after, self.shortest) > 0
+        except (KeyError, ValueError, TypeError):
+            fits = False
+        if not fits or not self.states or not all(self.states.values()) or next(iter(inputs)) != INPUTS[0]:
+            raise DataError(f"{file} is no graph of seqlab export --streaming; export it again")
+        self.num_symbols = self.session.get_outputs()[0].shape[2]
+        self.latency = (self.delay * self.step + self.after) / rate
+
+    def stream(self) -> "OnnxStream":
+        """Return what reads one line."""
+        return OnnxStream(self)
+
+
+class OnnxStream:
+    """One line through a streaming graph.
+
+    A frame is computed as soon as all it depends on is there: output frame t comes from the inputs
+    [t step - before, t step + after). Where a graph has look-ahead its output comes `delay` frames late: the first
+    ones mean nothing, and as many come after the end.
+
+    Args:
+        graph: the graph.
+    """
+
+    def __init__(self, graph: StreamingGraph) -> None:
+        self._graph = graph
+        self._held: np.ndarray | None = None
+        self._start = 0  # place of the first input that is held
+        self._done = 0  # frames computed
+        self._late = graph.delay  # frames to come that mean nothing
+        self._states = {name: np.zeros(shape, np.float32) for name, shape in graph.states.items()}
+
+    def accept(self, x: np.ndarray, last: bool = False) -> np.ndarray:
+        """Take the next piece (S, ...), float32, which may be empty; return the log-probabilities (T, V) of the frames
+        that are certain by now."""
+        graph = self._graph
+        step = graph.step
+        held = x if self._held is None or not len(self._held) else np.concatenate([self._held, x])
+        end, first = self._start + len(held), self._start // step
+        if last:
+            ready = first + max((len(held) - graph.shortest) // step + 1, 0)
+        else:
+            ready = max((end - graph.after) // step + 1, 0)
+        answers: list[np.ndarray] = []
+        if ready > self._done:
+            answers.append(self._run(held, self._done - first, ready - first))
+            self._done = ready
+        if last and graph.delay and self._done:
+            nothing = np.zeros((graph.shortest + (graph.delay - 1) * step, *x.shape[1:]), np.float32)
+            answers.append(self._run(nothing, 0, graph.delay, speech=0.0))
+        start = max(min(self._done * step - graph.before, end) // step * step, self._start)
+        self._held, self._start = held[start - self._start :], start
+        if len(answers) == 1:
+            return answers[0]
+        return np.concatenate([np.zeros((0, graph.num_symbols), np.float32), *answers])
+
+    def _run(self, x: np.ndarray, begin: int, end: int, speech: float = 1.0) -> np.ndarray:
+        graph, given = self._graph, {INPUTS[0]: x[None], **self._states}
+        if graph.overlap:
+            given["frames"] = np.array([begin, end])
+        if graph.delay:
+            given["speech"] = np.array([speech], np.float32)
+        log_probs, *states = graph.session.run(graph.outputs, given)
+        self._states = dict(zip(self._states, states, strict=True))
+        answer: np.ndarray = log_probs[0, self._late :]
+        self._late -= len(log_probs[0]) - len(answer)
+        return answer
+
+
+def open_session(file: Path, threads: int) -> Any:
+    """Open a graph for so many CPU threads.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        DataError: it is no graph that can be run.
+    """
     try:
         import onnxruntime
     except ImportError:

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,82 @@ def test_settings_without_weights_may_change(composed: Config) -> None:
     config["encoder"]["dropout"], config["stem"]["out_dropout"], config["optimizer"]["lr"] = 0.3, 0.1, 0.5
     assert load_start(config).tokenizer.symbols == GROW[:4]
     assert (config["encoder"]["dropout"], config["stem"]["out_dropout"]) == (0.3, 0.1)
+
+
+LATER = ["encoder=latency_controlled", "encoder.hidden_size=6", "encoder.num_layers=1"]
+ONE_WAY = ["encoder=lstm", "encoder.hidden_size=6", "encoder.num_layers=1"]
+
+
+def test_a_blstm_is_read_on_by_chunks_with_its_weights(start: Path, data: Path, seqlab: Run, tmp_path: Path) -> None:
+    still = ["optimizer.lr=1e-30", "optimizer.weight_decay=0", "training.max_epochs=1", "training.ema=null"]
+    more = [*LATER, "encoder.chunk=3", "encoder.right=2", "encoder.dropout=0.1"]
+    done = seqlab("train", *settings(data, "old"), *still, *more, f"init.model={start}")
+    assert done.returncode == 0, done.stderr
+    old, new = Recognizer.load(start, "cpu"), Recognizer.load(tmp_path / "run", "cpu")
+    assert type(new.model.encoder).__name__ == "LatencyControlled"
+    for name, value in old.model.encoder.state_dict().items():
+        assert new.model.encoder.state_dict()[name].equal(value), name
+    x, lengths = torch.randn(1, 5, new.model.stem.num_features), torch.tensor([5])  # one chunk with its right context
+    with torch.no_grad():
+        for ours, theirs in zip(new.model.encoder(x, lengths), old.model.encoder(x, lengths), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def one_way(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run folder of an LSTM that reads forward, its features normalised by lines."""
+    folder = tmp_path_factory.mktemp("one_way")
+    call(folder, "train", *settings(data, "old"), *ONE_WAY, "normalize=line")
+    return folder / "run"
+
+
+def test_a_one_way_model_learns_to_look_ahead(one_way: Path, data: Path, seqlab: Run, tmp_path: Path) -> None:
+    ahead = ["encoder=look_ahead", "encoder.hidden_size=6", "encoder.num_layers=1", "encoder.look_ahead=4"]
+    still = ["optimizer.lr=1e-30", "optimizer.weight_decay=0", "training.max_epochs=1", "training.ema=null"]
+    begin = [*settings(data, "new"), *still, f"init.model={one_way}", "normalize=global"]
+    done = seqlab("train", *begin, *ahead)
+    assert done.returncode == 0, done.stderr
+    old, new = Recognizer.load(one_way, "cpu").model, Recognizer.load(tmp_path / "run", "cpu").model
+    x, lengths = torch.randn(2, 9, old.stem.num_features), torch.tensor([9, 6])
+    with torch.no_grad():
+        torch.testing.assert_close(new.encoder(x, lengths)[0], old.encoder(x, lengths)[0])
+    arrays = np.concatenate([np.load(data / f"new{i}.npy") for i in range(4)])
+    want = torch.tensor(arrays.mean(0))  # no statistics came with a model that normalised by lines
+    torch.testing.assert_close(new.normalize.mean.double(), want, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            [*LATER, "encoder.hidden_size=8"],
+            ["lstm.weight_hh_l0 is [32, 8] in LatencyControlled, [24, 6] in BLSTM", "init.network=true"],
+        ),
+        (
+            [*LATER, "encoder.num_layers=2"],
+            ["lstm.weight_ih_l1 is [24, 12] in LatencyControlled, not there in BLSTM"],
+        ),
+        (["encoder=look_ahead", *ONE_WAY[1:]], ["lstm.weight_ih_l0_reverse is not there in LookAhead, [24"]),
+        ([*LATER, "stem.channels=[5]"], ["stem.channels is [5], the model has [4]"]),
+    ],
+)
+def test_another_encoder_of_other_weights_is_refused(overrides: list[str], words: list[str], start: Path) -> None:
+    given = [o for o in NET if not o.startswith("encoder")]
+    with pytest.raises(ConfigError) as refused:
+        load_start(compose("train", [*given, *overrides, f"init.model={start}"]))
+    for word in words:
+        assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("global", "line"), ("none", "global"), ("global", "none")])
+def test_normalisation_changes_no_other_way(
+    theirs: str, ours: str, composed: Config, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = copy.deepcopy(composed), copy.deepcopy(composed)
+    old["normalize"]["kind"], new["normalize"]["kind"] = theirs, ours
+    monkeypatch.setattr(Recognizer, "load", lambda *_: SimpleNamespace(config=old))
+    with pytest.raises(ConfigError, match=f"normalize.kind is '{ours}', the model has '{theirs}'"):
+        load_start(new)
 
 
 def test_fine_tuning_resumes_where_it_was(

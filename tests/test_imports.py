@@ -46,9 +46,10 @@ LEVELS = {
     "lm_task": 5,
     "recognizer": 5,
     "streaming": 6,
-    "export": 6,
+    "export": 7,
     "report": 5,
     "decoding": 4,
+    "machine": 4,
     "doctor": 5,
     "alignment": 6,
     "inspection": 6,
@@ -124,3 +125,12 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("set()")
+
+
+def test_reading_by_the_best_path_without_torch_imports_nothing_slow() -> None:
+    code = (
+        "import sys, seqlab.recognizer, seqlab.ctc.greedy, seqlab.verbs.transcribe_batch\n"
+        "print({'torch', 'numba', 'scipy.special', 'scipy.optimize', 'scipy.ndimage'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

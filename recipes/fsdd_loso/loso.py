@@ -1,7 +1,7 @@
 """Leave each speaker of FSDD out of training in turn, and see what helps to read a voice never heard.
 
     python recipes/fsdd_loso/loso.py FOLDER                                    # the ablation: theo and nicolas, 3 seeds
-    python recipes/fsdd_loso/loso.py FOLDER --rows all --speakers george jackson lucas nicolas theo
+    python recipes/fsdd_loso/loso.py FOLDER --rows all --speakers george jackson nicolas theo yweweler
 
 FOLDER holds manifests of seqlab prepare corpus=fsdd. A row of the table is a set of parts that are on; each training
 has the same CPU minutes. What stands in results.jsonl is not run again; a training that was stopped goes on. The table

@@ -13,35 +13,39 @@ sys.path.append(__file__.rpartition("/")[0] or ".")
 import argparse
 import tempfile
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
 from timing import measure, start, table
 
 from seqlab.config import Config
-from seqlab.export.graph import export_graph, quantize
+from seqlab.export.compact import quantize
+from seqlab.export.graph import export_graph
 from seqlab.model import CTCModel
 from seqlab.onnx_model import FILES, OnnxModel
 
 SYMBOLS = 32
 
 
-class Packed:
-    """The same network as torch users write it: nn.LSTM on a packed batch.
+class Eager:
+    """The same network as torch users write it: nn.LSTM.
 
     Args:
         model: whose weights are used.
+        packed: on a packed batch, as lines of several lengths need it; else on the line alone.
     """
 
-    def __init__(self, model: CTCModel) -> None:
-        self.model = model
+    def __init__(self, model: CTCModel, packed: bool) -> None:
+        self.model, self.packed = model, packed
 
     @torch.inference_mode()
     def log_probs_of(self, signals: list[np.ndarray]) -> list[np.ndarray]:
         model = self.model
         signal = torch.from_numpy(signals[0])[None]
         x, lengths = model.frames(signal, torch.tensor([signal.shape[1]]))
-        return list(model.head(model.encoder._packed(x, lengths)).log_softmax(2).numpy())
+        states = model.encoder._packed(x, lengths) if self.packed else model.encoder.lstm(x)[0]
+        return list(model.head(states).log_softmax(2).numpy())
 
 
 def main() -> None:
@@ -77,10 +81,14 @@ def main() -> None:
         print(f"{given.num_layers} x {given.hidden_size}, {model.num_weights:,} weights, {given.seconds:g} s of audio")
         share = sizes["int8"] / sizes["onnx"]
         print(f"largest difference of a probability {parity.probability:.1e}; size of int8 / onnx {share:.3f}")
-        ways = {"torch": model, "torch, packed nn.LSTM": Packed(model), **graphs}
+        torches = {"nn.LSTM": Eager(model, False), "nn.LSTM, packed": Eager(model, True), "seqlab, torch": model}
+        ways = {**torches, **graphs}
         seconds = measure({name: lambda net=net: net.log_probs_of([audio]) for name, net in ways.items()}, given.rounds)
         notes = {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()}
-        print(table(seconds, "torch", notes))
+        print(table(seconds, "nn.LSTM", notes))
+        small_time = median(seconds["int8"])
+        shares = ", ".join(f"{small_time / median(seconds[name]):.3f} of {name}" for name in torches)
+        print(f"int8 takes {shares}")
 
 
 if __name__ == "__main__":

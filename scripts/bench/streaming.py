@@ -1,25 +1,39 @@
-"""Streaming: CPU time per frame of a one-way encoder in pieces, the latency to the first word, and an hour of audio.
+"""Streaming: CPU time per frame of a one-way encoder in pieces, and the latency to the first word.
 
-Run: python scripts/bench/streaming.py [--hidden-size 320 --num-layers 5] [--model RUN --manifest FILE [--long N]]
+Run: python scripts/bench/streaming.py [--hidden-size 320 --num-layers 5] [--model RUN --manifest FILE]
 
-Without a model: a one-way LSTM of random weights, its state carried from piece to piece, against nn.LSTM eager. With
+Without a model: a one-way LSTM of random weights with its output layer, in torch and as the graphs of seqlab export
+--streaming, against nn.LSTM with its state carried, eager and in torch's dynamic int8. With
 one: lines of the manifest are fed in pieces of 40 ms; a word's latency is what had been heard when it stood in a
-partial result for good, less where the model places its end. --long N joins so many of the lines into one recording
-and compares transcribe_long with one pass.
+partial result for good, less its end: where its recording ends in a string joined from recordings (fsdd), if the line
+is read right, else where the model places it.
 """
+
+import sys
+
+sys.path.append(sys.path.pop(0))  # this folder comes last: a file in it has the name of the package onnx
 
 import argparse
 import statistics
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from timing import measure, start, table
+from torch import nn
 
-from seqlab.encoders.blstm import BLSTM
+from seqlab.config import Config
+from seqlab.export.compact import quantize
+from seqlab.export.streaming import export_streaming
+from seqlab.model import CTCModel
+from seqlab.onnx_model import STREAMING, StreamingGraph
+from seqlab.streaming.parts import LogProbs, normalization
 
 PIECE = 0.04  # seconds
+SYMBOLS = 32
 
 
 def main() -> None:
@@ -32,46 +46,87 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--manifest")
     parser.add_argument("--lines", type=int, default=50)
-    parser.add_argument("--long", type=int, default=0, metavar="N")
     arguments = parser.parse_args()
     start()
     if not arguments.model:
         frame_by_frame(arguments)
         return
-    if arguments.long:
-        long(arguments)
-    else:
-        latencies(arguments)
+    latencies(arguments)
 
 
 def frame_by_frame(arguments: argparse.Namespace) -> None:
-    encoder = BLSTM(arguments.input_size, arguments.hidden_size, arguments.num_layers, bidirectional=False).eval()
+    config: Config = {
+        "frontend": {"_target_": "seqlab.frontends.features.Features", "size": arguments.input_size},
+        "normalize": {"_target_": "seqlab.frontends.normalize.Normalize", "kind": "none"},
+        "stem": {"_target_": "seqlab.stems.none.NoStem"},
+        "encoder": {
+            "_target_": "seqlab.encoders.blstm.BLSTM",
+            "hidden_size": arguments.hidden_size,
+            "num_layers": arguments.num_layers,
+            "bidirectional": False,
+        },
+    }
+    model = CTCModel(config, SYMBOLS).eval()
     x = torch.randn(1, arguments.frames, arguments.input_size)
+    torch.backends.quantized.engine = "x86" if "x86" in torch.backends.quantized.supported_engines else "qnnpack"
+    warnings.simplefilter("ignore")  # that torch.ao.quantization will move
+    small = torch.ao.quantization.quantize_dynamic(Eager(model), {nn.LSTM, nn.Linear}, torch.qint8)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, int8 = (Path(folder) / STREAMING[name] for name in ("onnx", "int8"))
+        parity = export_streaming(model, plain)
+        quantize(plain, int8)
+        graphs = {"onnx": StreamingGraph(plain), "int8": StreamingGraph(int8)}
+    print(f"largest difference of a probability {parity.probability:.1e}")
+
+    def graph(name: str, size: int) -> np.ndarray:
+        stream = graphs[name].stream()
+        return np.concatenate([stream.accept(piece[0].numpy()) for piece in x.split(size, 1)])
 
     @torch.inference_mode()
-    def eager(size: int) -> torch.Tensor:
-        state, out = None, []
-        for piece in x.split(size, 1):
-            y, state = encoder.lstm(piece, state)
-            out.append(y)
-        return torch.cat(out, 1)
-
-    @torch.inference_mode()
-    def ours(size: int) -> torch.Tensor:
-        state, out = None, []
-        for piece in x.split(size, 1):
-            y, state = encoder.read_on(piece, state)
-            out.append(y)
-        return torch.cat(out, 1)
+    def read_on(size: int) -> np.ndarray:
+        stream = LogProbs(model, normalization(model.normalize))
+        return torch.cat([stream.accept(piece[0]) for piece in x.split(size, 1)]).numpy()
 
     for size in (1, 4, 20):
-        runs = {"nn.LSTM eager": lambda size=size: eager(size), "read_on": lambda size=size: ours(size)}
-        notes = {"read_on": f"largest difference {(ours(size) - eager(size)).abs().max():.1e}"}
+        runs = {
+            "nn.LSTM eager": lambda size=size: Eager(model).read(x, size),
+            "nn.LSTM, torch dynamic int8": lambda size=size: small.read(x, size),
+            "StreamingRecognizer, torch": lambda size=size: read_on(size),
+            "onnx": lambda size=size: graph("onnx", size),
+            "int8": lambda size=size: graph("int8", size),
+        }
+        want = np.exp(runs["nn.LSTM eager"]())
+        notes = {name: f"largest difference {np.abs(np.exp(run()) - want).max():.1e}" for name, run in runs.items()}
+        seconds = measure(runs, arguments.rounds)
         print(f"\n{arguments.num_layers} x {arguments.hidden_size}, pieces of {size}, {arguments.frames} frames\n")
-        print(table(measure(runs, arguments.rounds), "nn.LSTM eager", notes))
+        for name, values in seconds.items():
+            notes[name] = f"{1e6 * statistics.median(values) / arguments.frames:.0f} us a frame, {notes[name]}"
+        print(table(seconds, "nn.LSTM eager", notes))
+
+
+class Eager(nn.Module):
+    """The same network as torch users write it: nn.LSTM with its state carried.
+
+    Args:
+        model: whose weights are used.
+    """
+
+    def __init__(self, model: CTCModel) -> None:
+        super().__init__()
+        self.lstm, self.head = model.encoder.lstm, model.head
+
+    @torch.inference_mode()
+    def read(self, x: torch.Tensor, size: int) -> np.ndarray:
+        state, out = None, []
+        for piece in x.split(size, 1):
+            y, state = self.lstm(piece, state)
+            out.append(self.head(y[0]).log_softmax(1))
+        return torch.cat(out).numpy()
 
 
 def latencies(arguments: argparse.Namespace) -> None:
+    from borders import true_borders
+
     from seqlab.manifest import read_manifest
     from seqlab.media import read_line
     from seqlab.recognizer import Recognizer
@@ -80,7 +135,7 @@ def latencies(arguments: argparse.Namespace) -> None:
     recognizer = Recognizer.load(arguments.model, "cpu")
     streaming = StreamingRecognizer(recognizer)
     rate = int(recognizer.model.sample_rate)
-    first, every, same, audio, cpu = [], [], 0, 0.0, 0.0
+    first, every, same, known, audio, cpu = [], [], 0, 0, 0.0, 0.0
     lines = list(read_manifest(arguments.manifest))[: arguments.lines]
     for line in lines:
         signal, _ = read_line(line, rate)
@@ -94,11 +149,14 @@ def latencies(arguments: argparse.Namespace) -> None:
         audio += len(signal) / rate
         words = [word.text for word in final.words]
         seen.append((len(signal) / rate, words))
+        joined = len(line.files) > 1 and final.text == line.text
+        ends = true_borders(line)[:, 1].tolist() if joined else []
+        known += joined
         for k, word in enumerate(final.words):
             stands = len(seen) - 1
             while stands and seen[stands - 1][1][: k + 1] == words[: k + 1]:
                 stands -= 1
-            late = seen[stands][0] - word.end
+            late = seen[stands][0] - (ends[k] if ends else word.end)
             every.append(late)
             if k == 0:
                 first.append(late)
@@ -106,46 +164,10 @@ def latencies(arguments: argparse.Namespace) -> None:
     print(
         f"{len(lines)} lines, {audio:.0f} s in pieces of {PIECE * 1000:.0f} ms; bound of the model: {streaming.latency}"
     )
-    print(f"text equal to the whole line's: {same} of {len(lines)}; CPU {cpu / audio:.3f} of real time")
+    print(f"true ends known in {known} lines; text of the whole line in {same}; CPU {cpu / audio:.3f} of real time")
     for name, values in (("first word", first), ("all words", every)):
         middle, high = statistics.median(values), sorted(values)[round(0.95 * (len(values) - 1))]
         print(f"{name}: stands for good {1000 * middle:.0f} ms after its end (median), {1000 * high:.0f} ms (95 %)")
-
-
-def long(arguments: argparse.Namespace) -> None:
-    import resource
-
-    import numpy as np
-    import soundfile
-    from rapidfuzz.distance import Levenshtein
-
-    from seqlab.manifest import read_manifest
-    from seqlab.media import read_line
-    from seqlab.recognizer import Recognizer
-    from seqlab.streaming import transcribe_long
-
-    recognizer = Recognizer.load(arguments.model, "cpu")
-    rate = int(recognizer.model.sample_rate)
-    lines = list(read_manifest(arguments.manifest))
-    chosen = [lines[i % len(lines)] for i in range(arguments.long)]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "long.wav"
-        with soundfile.SoundFile(path, "w", rate, 1, "PCM_16") as file:
-            for line in chosen:
-                file.write(read_line(line, rate)[0])
-        began = time.process_time()
-        pieces = transcribe_long(recognizer, path)
-        cpu, memory = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{pieces.duration:.0f} s: CPU {cpu:.1f} s, peak memory {memory:.2f} GB, {len(pieces.words)} words")
-        began = time.process_time()
-        whole = recognizer.transcribe(path)
-    print(f"one pass: CPU {time.process_time() - began:.1f} s")
-    symbols = [[c.text for c in t.characters] for t in (pieces, whole)]
-    edits = Levenshtein.distance(*symbols)
-    print(f"{edits} of {len(symbols[1])} symbols differ, {1 - edits / max(len(symbols[1]), 1):.3%} agree")
-    if edits == 0:
-        moved = [abs(a.start - b.start) for a, b in zip(pieces.words, whole.words, strict=True)]
-        print(f"words begin {1000 * np.max(moved):.0f} ms apart at most")
 
 
 if __name__ == "__main__":

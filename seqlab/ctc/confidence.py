@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+import scipy
 
 from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.errors import DataError
@@ -184,5 +184,5 @@ def fit_scaling(confidences: Sequence[float], correct: Sequence[bool]) -> Scalin
         prior = parameters / SPREAD
         return float(np.logaddexp(0, -z).sum() + (prior**2).sum() / 2), gradient + prior / SPREAD
 
-    log_temperature, bias = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x
+    log_temperature, bias = scipy.optimize.minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x
     return Scaling(round(math.exp(log_temperature), 4), round(float(bias), 4))

@@ -17,11 +17,12 @@ from seqlab.batch import Batch, collate
 from seqlab.data.augment import Augmentation
 from seqlab.data.cache import DecodedCache
 from seqlab.data.dataset import LineDataset, Rejoin, Tokenizer
-from seqlab.data.sampler import PIECE, BucketBatches
+from seqlab.data.sampler import BucketBatches
 from seqlab.data.shards import shards_of
 from seqlab.data.sources import AudioSource, source_of
 from seqlab.errors import DataError
 from seqlab.manifest import Line
+from seqlab.manifest_index import PIECE
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 
 from seqlab.batch import Example
 from seqlab.data.augment import Augmentation, Drawn, apply_all, draw_all
-from seqlab.data.sampler import PIECE
 from seqlab.data.sources import Source, sizes_of
 from seqlab.errors import DataError
 from seqlab.manifest import Line
+from seqlab.manifest_index import PIECE
 
 MOST_DRAWS = 2**14  # sets of augmentation parameters per epoch
 

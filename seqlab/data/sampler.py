@@ -11,8 +11,7 @@ import numpy as np
 from numba import njit
 
 from seqlab.errors import DataError
-
-PIECE = 2**18  # lines that are reckoned at once, so that millions take little more memory than their results
+from seqlab.manifest_index import PIECE
 
 
 @njit(cache=True)

@@ -13,11 +13,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from seqlab.data.cache import DecodedCache
-from seqlab.data.sampler import PIECE
 from seqlab.data.text import TextSource
 from seqlab.errors import ConfigError, DataError
 from seqlab.manifest import Line, used_seconds
-from seqlab.manifest_index import KINDS, IndexedLines
+from seqlab.manifest_index import KINDS, PIECE, IndexedLines
 from seqlab.media import (
     array_shape,
     audio_info,

@@ -31,9 +31,14 @@ class LookAhead(BLSTM):
         init: how the gates start, see ``seqlab.cells.initial.start_gates``.
         input_dropout: share of features set to 0, while training.
 
+    Attributes:
+        neutral: weights that do nothing as they start; a model that training starts from need not have them.
+
     Raises:
         ValueError: an argument is out of range.
     """
+
+    neutral = ("rows",)
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ class ConvolvedLogMel(nn.Module):
     def forward(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Turn audio (B, S) with lengths (B,) into features (B, T, F), 0 past a length, and frames per line (B,)."""
         frames = self.framing.num_frames(lengths)
-        signal, shift = signal[:, None], self.framing.shift
+        signal, shift = self.framing.lay_out(signal, lengths)[:, None], self.framing.shift
         real, imaginary = functional.conv1d(signal, self._spectrum(), stride=shift).chunk(2, 1)  # (B, bins, T)
         features = functional.conv1d(real * real + imaginary * imaginary, self.filters)
         if self.energy:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from seqlab.checkpoints import CONFIG, WEIGHTS
 from seqlab.config import Config, save_yaml
@@ -99,7 +99,7 @@ def write_folder(recognizer: Recognizer, run: str | Path, folder: Path) -> Confi
     }
     save_yaml(kept | ({"corpus": {"name": name}} if name else {}), folder / CONFIG)
     weights = {key: value.detach().cpu().contiguous() for key, value in recognizer.model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).write_bytes(save(weights, {"format": "pt"}))  # save_file would let nobody else read it
     write_lines(folder / TOKENS, (f"{symbol} {i}" for i, symbol in enumerate(tokens(tokenizer))))
     if isinstance(tokenizer, SentencePieces):
         (folder / PIECES).write_bytes(base64.b64decode(str(tokenizer.state()["alphabet"])))
@@ -134,7 +134,7 @@ def _write_decoding(recognizer: Recognizer, run: str | Path, folder: Path) -> Co
         of = type(model.tokenizer)
         spelled = {"_target_": f"{of.__module__}.{of.__name__}", **model.tokenizer.state()}
         save_yaml({"tokenizer": spelled, "lm": model.node}, folder / NEURAL / CONFIG)
-        save_file(model.state_dict(), folder / NEURAL / WEIGHTS, metadata={"format": "pt"})
+        (folder / NEURAL / WEIGHTS).write_bytes(save(model.state_dict(), {"format": "pt"}))
         node[NEURAL] = NEURAL
     for key in FILES:
         if isinstance(node.get(key), str) and key not in (NEURAL, "priors"):

@@ -1,4 +1,4 @@
-"""A trained network as an ONNX graph, checked against the network it came from, and its int8 form.
+"""A trained network as an ONNX graph, checked against the network it came from.
 
     model.onnx       signal (B, S, ...) float32, lengths (B,) int64 -> log_probs (B, T, V), log_probs_lengths (B,)
     features.onnx    x (B, T, F) float32, x_lens (B,) int64 -> log_probs, log_probs_lengths: features made outside
@@ -9,10 +9,9 @@ free, padding never changes a result, and frames past log_probs_lengths mean not
 
 import copy
 import json
-import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import ConfigError
+from seqlab.export.both_ways import in_nodes
+from seqlab.export.compact import compact, packages
 from seqlab.export.filterbank import in_graph
 from seqlab.frontends.log_mel import LogMel
 from seqlab.model import CTCModel
-from seqlab.onnx_model import INPUTS, METADATA, OUTPUTS
+from seqlab.onnx_model import INPUTS, METADATA, OUTPUTS, open_session
 
 OPSET = 17  # of 2022; what phones and browsers run knows it
 FEATURE_INPUTS = ("x", "x_lens")  # as of icefall's models, which sherpa-onnx runs
@@ -34,7 +35,6 @@ TOLERANCE = 1e-4  # of a probability
 # What the graph is traced with, and then held against the network with: output frames of each line of a batch.
 TRACED = (40, 29)
 BATCHES = ((1,), (60,), (17, 200, 5), (33, 33, 33, 33), (2, 120))
-QUANTIZED = ("LSTM", "MatMul", "Gemm")  # convolutions stay: int8 ones are slower on CPUs than float
 
 
 class FromSignal(nn.Module):
@@ -69,13 +69,12 @@ class FromFeatures(nn.Module):
     def __init__(self, model: CTCModel) -> None:
         super().__init__()
         self.model = model
-        plain = isinstance(model.frontend, LogMel) and not model.frontend.deltas
-        self.floor = math.log(model.frontend._bank(torch.device("cpu")).floor) if plain else -math.inf
+        self.floor = feature_floor(model)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities (B, T, V) and frames per line of features (B, T, F) with lengths (B,)."""
         model = self.model
-        x = x.clamp(min=self.floor) if self.floor > -math.inf else x
+        x = x if self.floor is None else x.clamp(min=self.floor)
         return model.read(*model.stem(*model.normalize(x, lengths)))
 
 
@@ -93,6 +92,19 @@ class Parity:
     log_prob: float
     lines: int
 
+    def check(self, model: CTCModel) -> None:
+        """Refuse a graph that differs by more than is allowed.
+
+        Raises:
+            ConfigError: it does.
+        """
+        if not self.probability <= TOLERANCE:
+            raise ConfigError(
+                f"the graph of a network with the encoder {type(model.encoder).__name__} gives other probabilities "
+                f"than the network: by up to {self.probability:.1e}, {TOLERANCE:g} is allowed; the folder without "
+                "--onnx holds any network"
+            )
+
 
 def export_graph(model: CTCModel, file: Path, outside: bool = False) -> Parity:
     """Write a network as one ONNX file, and hold it against the network on lines of many lengths.
@@ -108,32 +120,30 @@ def export_graph(model: CTCModel, file: Path, outside: bool = False) -> Parity:
     Raises:
         ConfigError: a package is missing, the network cannot be written, or the graph differs by more than 1e-4.
     """
-    _packages()
-    if outside and model.frontend.kind != "audio":
-        raise ConfigError(f"--features outside is for audio; a model of {model.frontend.kind} has none to make outside")
+    packages()
     own = copy.deepcopy(model).cpu().eval()
-    net = (FromFeatures if outside else FromSignal)(own).eval()
+    reference = FromFeatures(own) if outside else own
+    net = (FromFeatures if outside else FromSignal)(in_nodes(own)).eval()
     sizes = _sizes(own, outside)
-    name = type(model.encoder).__name__
+    with refusing(file, model):
+        axes = {
+            net.inputs[0]: {0: "B", 1: "T" if outside else "S"},
+            net.inputs[1]: {0: "B"},
+            OUTPUTS[0]: {0: "B", 1: "frames"},
+            OUTPUTS[1]: {0: "B"},
+        }
+        trace(net, _batch(own, [sizes(n) for n in TRACED], outside), file, net.inputs, OUTPUTS, axes)
+        annotate(file, model, {"kind": "features" if outside else model.frontend.kind, "shortest": sizes(1)})
+        parity = _compare(own, reference, file, sizes, net.inputs)
+        parity.check(model)
+    return parity
+
+
+@contextmanager
+def refusing(file: Path, model: CTCModel) -> Iterator[None]:
+    """Leave no file of a graph that is refused, and say why in a ConfigError."""
     try:
-        with _quiet(), torch.no_grad():
-            torch.onnx.export(
-                net,
-                _batch(own, [sizes(n) for n in TRACED], outside),
-                str(file),
-                dynamo=False,  # torch.export freezes the number of frames of an LSTM (torch 2.11)
-                opset_version=OPSET,
-                input_names=list(net.inputs),
-                output_names=list(OUTPUTS),
-                dynamic_axes={
-                    net.inputs[0]: {0: "B", 1: "T" if outside else "S"},
-                    net.inputs[1]: {0: "B"},
-                    OUTPUTS[0]: {0: "B", 1: "frames"},
-                    OUTPUTS[1]: {0: "B"},
-                },
-            )
-        _annotate(file, model, sizes(1), outside)
-        parity = _compare(own, net, file, sizes, outside)
+        yield
     except ConfigError:
         file.unlink(missing_ok=True)
         raise
@@ -141,41 +151,45 @@ def export_graph(model: CTCModel, file: Path, outside: bool = False) -> Parity:
         file.unlink(missing_ok=True)
         told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
-            f"a network with the encoder {name} cannot be written as a graph of free length: {told}\n"
-            "encoder=blstm or lstm can; the folder without --onnx holds any network"
+            f"a network with the encoder {type(model.encoder).__name__} cannot be written as a graph of free length: "
+            f"{told}\nencoder=blstm or lstm can; the folder without --onnx holds any network"
         ) from None
-    if not parity.probability <= TOLERANCE:
-        file.unlink(missing_ok=True)
-        raise ConfigError(
-            f"the graph of a network with the encoder {name} gives other probabilities than the network: by up to "
-            f"{parity.probability:.1e}, {TOLERANCE:g} is allowed; the folder without --onnx holds any network"
-        )
-    return parity
 
 
-def quantize(file: Path, out: Path) -> None:
-    """Write a graph with int8 weights; activations are quantised as they come (dynamic quantisation).
+def trace(
+    net: nn.Module,
+    inputs: tuple[Tensor, ...],
+    file: Path,
+    names: Sequence[str],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+) -> None:
+    """Write what a module does with some inputs as a graph.
 
     Args:
-        file: a graph of ``export_graph``.
-        out: the int8 graph.
+        net: the module, in eval mode.
+        inputs: what it is traced with.
+        file: the graph.
+        names: of the inputs.
+        outputs: names of the outputs.
+        axes: those that are free, with their names, of each input and output.
     """
-    _packages()
     import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # it advises on the root logger
-    try:
-        quantize_dynamic(
-            *(file, out),
-            op_types_to_quantize=list(QUANTIZED),
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in onnx.load(file).graph.node if node.name.startswith("/frontend")],
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            net,
+            inputs,
+            str(file),
+            dynamo=False,  # torch.export freezes the number of frames of an LSTM (torch 2.11)
+            opset_version=OPSET,
+            input_names=list(names),
+            output_names=list(outputs),
+            dynamic_axes=dict(axes),
         )
-    finally:
-        root.setLevel(level)
+    graph = onnx.load(file)
+    compact(graph.graph)
+    onnx.save(graph, file)
 
 
 def sherpa_faults(model: CTCModel) -> list[str]:
@@ -197,6 +211,8 @@ def sherpa_faults(model: CTCModel) -> list[str]:
     ]
     if (framing.window, framing.shift) != (framing.sample_rate // 40, framing.sample_rate // 100):
         faults.append("windows of 25 ms every 10 ms are computed there")
+    if framing.snip_edges:
+        faults.append("frontend.snip_edges is true, there false")
     if bank.preemphasis != 0.97:
         faults.append(f"frontend.preemphasis is {bank.preemphasis:g}, there 0.97")
     if bank.energy or frontend.deltas:
@@ -208,12 +224,13 @@ def sherpa_faults(model: CTCModel) -> list[str]:
     return faults
 
 
-def _packages() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'seqlab[export]'") from None
+def feature_floor(model: CTCModel) -> float | None:
+    """Return what features of audio are raised to, for features from outside; None where they have no floor."""
+    if model.frontend.kind != "audio":
+        raise ConfigError(f"--features outside is for audio; a model of {model.frontend.kind} has none to make outside")
+    frontend = model.frontend
+    plain = isinstance(frontend, LogMel) and not frontend.deltas
+    return math.log(frontend._bank(torch.device("cpu")).floor) if plain else None
 
 
 @contextmanager
@@ -254,31 +271,23 @@ def _batch(model: CTCModel, lengths: list[int], outside: bool) -> tuple[Tensor, 
     return x, torch.tensor(lengths)
 
 
-def _annotate(file: Path, model: CTCModel, shortest: int, outside: bool) -> None:
+def annotate(file: Path, model: CTCModel, facts: dict[str, Any]) -> None:
+    """Write into a graph what who runs it must know, see seqlab.onnx_model."""
     import onnx
 
     graph = onnx.load(file)
     graph.producer_name = "seqlab"
-    facts: dict[str, Any] = {
-        "kind": "features" if outside else model.frontend.kind,
-        "sample_rate": model.sample_rate,
-        "frame_shift": model.frame_shift,
-        "shortest": shortest,
-        "weights": model.num_weights,
-    }
-    onnx.helper.set_model_props(graph, {METADATA: json.dumps(facts)})
+    common = {"sample_rate": model.sample_rate, "frame_shift": model.frame_shift, "weights": model.num_weights}
+    onnx.helper.set_model_props(graph, {METADATA: json.dumps(facts | common)})
     onnx.save(graph, file)
 
 
-def _compare(model: CTCModel, net: nn.Module, file: Path, sizes: Callable[[int], int], outside: bool) -> Parity:
+def _compare(
+    model: CTCModel, reference: nn.Module, file: Path, sizes: Callable[[int], int], inputs: tuple[str, str]
+) -> Parity:
     """Run network and graph on batches of noise, the network on each line by itself, so that padding counts too."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    inputs: Any = net.inputs
-    reference: Any = net if outside else model
+    session = open_session(file, 1)
+    outside = reference is not model
     worst, worst_log, lines = 0.0, 0.0, 0
     for batch in BATCHES:
         x, lengths = _batch(model, [sizes(n) for n in batch], outside)

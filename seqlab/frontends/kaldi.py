@@ -14,20 +14,25 @@ FILTERS_PER_BAND = 16
 
 @dataclass(frozen=True)
 class Framing:
-    """How a signal is cut into frames; a frame lies wholly inside its line (Kaldi's snip-edges).
+    """How a signal is cut into frames, in Kaldi's two ways.
+
+    With snip_edges a frame lies wholly inside its line, and the first one begins with it. Without, frame t has its
+    middle at (t + 1/2) shift, and the line is mirrored at its ends as often as a frame needs it.
 
     Attributes:
         sample_rate: in Hz.
         window: samples per frame.
         shift: samples from one frame to the next.
+        snip_edges: whether frames lie inside their line.
     """
 
     sample_rate: int
     window: int
     shift: int
+    snip_edges: bool = True
 
     @classmethod
-    def from_ms(cls, sample_rate: int, window_ms: float, shift_ms: float) -> "Framing":
+    def from_ms(cls, sample_rate: int, window_ms: float, shift_ms: float, snip_edges: bool = True) -> "Framing":
         """Convert durations in ms; parts of a sample are dropped, as in Kaldi."""
         if sample_rate <= 0:
             raise ValueError(f"sample_rate must be above 0, got {sample_rate}")
@@ -38,16 +43,45 @@ class Framing:
             raise ValueError(f"window_ms must give 2 samples or more, got {window_ms} ms at {sample_rate} Hz")
         if shift < 1:
             raise ValueError(f"shift_ms must give 1 sample or more, got {shift_ms} ms at {sample_rate} Hz")
-        return cls(sample_rate, window, shift)
+        return cls(sample_rate, window, shift, snip_edges)
 
     @property
     def fft_size(self) -> int:
         """Samples per frame after padding: the next power of two."""
         return 1 << (self.window - 1).bit_length()
 
+    @property
+    def lead(self) -> int:
+        """Samples from the start of a frame to t shift; the first frame begins so many before its line."""
+        return 0 if self.snip_edges else self.window // 2 - self.shift // 2
+
+    @property
+    def shortest(self) -> int:
+        """Fewest samples that give a frame."""
+        return self.window if self.snip_edges else self.shift - self.shift // 2
+
     def num_frames(self, lengths: Tensor) -> Tensor:
-        """Return frames for samples; 0 where a line is shorter than one window."""
-        return (lengths - self.window + self.shift).clamp(min=0) // self.shift
+        """Return frames for samples; 0 where a line is shorter than ``shortest``."""
+        return (lengths - self.shortest + self.shift).clamp(min=0) // self.shift
+
+    def lay_out(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        """Return a signal whose frames, cut from its first sample on, are those of the lines.
+
+        Args:
+            signal: (B, S), S at least ``shortest``.
+            lengths: valid samples per line, (B,), integer.
+
+        Returns:
+            The signal itself with snip_edges; without, the lines mirrored, (B, S'). Past a line's frames it means
+            nothing.
+        """
+        if self.snip_edges:
+            return signal
+        frames = (signal.shape[1] - self.shortest + self.shift) // self.shift
+        place = torch.arange((frames - 1) * self.shift + self.window, device=signal.device) - self.lead
+        twice = 2 * lengths.to(signal.device).clamp(min=1)[:, None]  # a line and its mirror image, again and again
+        place = place % twice
+        return signal.gather(1, torch.minimum(place, twice - 1 - place))
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ BLOCK = 512
 
 
 class LogMel(nn.Module):
-    """Log energies of mel filters, per frame (Kaldi's fbank: no dither, Povey's window, edges snipped).
+    """Log energies of mel filters, per frame (Kaldi's fbank: no dither, Povey's window).
 
-    Frames are not centred, so padding never reaches a frame that counts. Always computed in float32.
+    Padding never reaches a frame that counts. Always computed in float32.
 
     Args:
         sample_rate: of the signals, in Hz.
@@ -34,6 +34,8 @@ class LogMel(nn.Module):
         floor: smallest energy; 1.2e-7 is Kaldi's. Raised to 1e-5 (white noise about 80 dB below full scale
             at 16 kHz) it makes digital silence, as between joined recordings, look like a quiet room.
         deltas: 1 appends deltas, 2 double deltas too.
+        snip_edges: frames lie wholly inside their line, the first at its start. False, what sherpa-onnx computes: the
+            middle of frame t lies at (t + 1/2) shift, and the line is mirrored at its ends.
 
     Attributes:
         sample_rate: in Hz.
@@ -55,9 +57,10 @@ class LogMel(nn.Module):
         energy: bool = False,
         floor: float = FLOOR,
         deltas: int = 0,
+        snip_edges: bool = True,
     ) -> None:
         super().__init__()
-        self.framing = Framing.from_ms(sample_rate, window_ms, shift_ms)
+        self.framing = Framing.from_ms(sample_rate, window_ms, shift_ms, snip_edges)
         self.deltas = check_order(deltas)
         self._build = partial(Filterbank.build, self.framing, num_mels, low_freq, high_freq, preemphasis, energy, floor)
         # Not buffers: they would follow model.half() and lose their precision.
@@ -67,14 +70,15 @@ class LogMel(nn.Module):
         self.num_features = (num_mels + energy) * (deltas + 1)
 
     def num_frames(self, lengths: Tensor) -> Tensor:
-        """Return frames for samples (B,); 0 where a line is shorter than one window."""
+        """Return frames for samples (B,); 0 where a line is too short for one."""
         return self.framing.num_frames(lengths)
 
     @property
     def reach(self) -> tuple[int, int, int]:
-        """Samples from a frame's first to the next one's; and those before and from it on that the frame depends on."""
-        edge = WIDTH * self.deltas * self.framing.shift
-        return self.framing.shift, edge, self.framing.window + edge
+        """Samples from a frame's place to the next one's; and those before and from it on that the frame depends on."""
+        framing = self.framing
+        edge = WIDTH * self.deltas * framing.shift
+        return framing.shift, max(framing.lead, 0) + edge, framing.window - framing.lead + edge
 
     def forward(self, signal: Tensor, lengths: Tensor, warps: Sequence[float] | None = None) -> tuple[Tensor, Tensor]:
         """Turn waveforms into log-mel features.
@@ -89,12 +93,13 @@ class LogMel(nn.Module):
             Features (B, T, F) and frames per line (B,); frames past a length are 0.
 
         Raises:
-            DataError: (a ValueError) a line is shorter than one window.
+            DataError: (a ValueError) a line is too short for one frame.
         """
         check_signal(signal, lengths, self.framing)
         frames = self.num_frames(lengths)
         with torch.autocast(signal.device.type, enabled=False):
-            x = append_deltas(self._static(signal.float(), frames, warps), frames, self.deltas)
+            laid = self.framing.lay_out(signal.float(), lengths)
+            x = append_deltas(self._static(laid, frames, warps), frames, self.deltas)
         return x, frames
 
     def _static(self, signal: Tensor, frames: Tensor, warps: Sequence[float] | None) -> Tensor:
@@ -126,16 +131,16 @@ class LogMel(nn.Module):
 
 
 def check_signal(signal: Tensor, lengths: Tensor, framing: Framing) -> None:
-    """Raise DataError unless the signal is (B, S) and every line holds a window."""
+    """Raise DataError unless the signal is (B, S) and every line gives a frame."""
     if signal.dim() != 2:
         raise ValueError(f"a signal is (lines, samples), got the shape {tuple(signal.shape)}")
     if torch.compiler.is_compiling():
         return
-    short = (lengths < framing.window).nonzero().flatten().tolist()
+    short = (lengths < framing.shortest).nonzero().flatten().tolist()
     if short:
         first = short[0]
         raise DataError(
-            f"line {first} of the batch (counted from 0) has {int(lengths[first])} samples, one window needs "
-            f"{framing.window} ({1000 * framing.window / framing.sample_rate:g} ms at {framing.sample_rate} Hz); "
+            f"line {first} of the batch (counted from 0) has {int(lengths[first])} samples, one frame needs "
+            f"{framing.shortest} ({1000 * framing.shortest / framing.sample_rate:g} ms at {framing.sample_rate} Hz); "
             f"{len(short)} of {len(lengths)} lines are too short"
         )

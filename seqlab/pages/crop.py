@@ -15,9 +15,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from PIL import Image, ImageDraw
-from scipy.ndimage import gaussian_filter1d, map_coordinates
-from scipy.spatial import cKDTree
 
 from seqlab.errors import DataError
 
@@ -224,7 +223,9 @@ def _arc(path: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
         count = int(height) + 2
         head = path[0] + (path[0] - path[1]) * np.arange(count, 0, -1)[:, None]
         tail = path[-1] + (path[-1] - path[-2]) * np.arange(1, count + 1)[:, None]
-        smooth = gaussian_filter1d(np.concatenate([head, path, tail]), max(1.0, height / 2), axis=0, mode="nearest")
+        smooth = scipy.ndimage.gaussian_filter1d(
+            np.concatenate([head, path, tail]), max(1.0, height / 2), axis=0, mode="nearest"
+        )
         path = _steps(smooth[count:-count], 1.0)
     along = np.gradient(path, axis=0) if len(path) > 1 else np.array([[1.0, 0.0]])
     along /= np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
@@ -247,7 +248,7 @@ def _bounds(edges: np.ndarray, ups: np.ndarray, polygon: np.ndarray) -> tuple[fl
     """Return how far the outline reaches above and below the path, and its first and last column edge."""
     dense = _dense(polygon, 2.0)
     dense = np.concatenate([polygon, dense])
-    _, nearest = cKDTree(edges).query(dense)
+    _, nearest = scipy.spatial.cKDTree(edges).query(dense)
     distance = ((dense - edges[nearest]) * ups[nearest]).sum(axis=1)
     above, below = max(float(distance.max()), 1.0), max(float(-distance.min()), 0.0)
     first, last = int(nearest.min()), int(nearest.max())
@@ -273,7 +274,7 @@ def _sample(
         ImageDraw.Draw(mask).polygon(corners, fill=1, outline=1)
         inside = np.asarray(mask)
     ys, xs = ys - top, xs - left
-    values = map_coordinates(part, (ys, xs), np.float32, order=1, mode="nearest")
-    kept = map_coordinates(inside, (ys, xs), order=0, mode="constant", cval=0) > 0
+    values = scipy.ndimage.map_coordinates(part, (ys, xs), np.float32, order=1, mode="nearest")
+    kept = scipy.ndimage.map_coordinates(inside, (ys, xs), order=0, mode="constant", cval=0) > 0
     paper = np.percentile(values[kept] if kept.any() else part, 75)  # ink covers less than half: the paper's median
     return np.clip(np.round(np.where(kept, values, paper)), 0, 255).astype(np.uint8)

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv, ndtr, stdtrit
+import scipy
 
 from seqlab.scoring.counts import Counts
 
@@ -175,7 +175,10 @@ def _rare_ends(errors: float, total: float, size: int, tail: float) -> tuple[flo
 
     P(number <= errors) = I_p(size, errors + 1), where p = 1 / (1 + rate * total / size).
     """
-    chances = betaincinv(size, errors, 1 - tail) if errors else 1.0, betaincinv(size, errors + 1, tail)
+    chances = (
+        scipy.special.betaincinv(size, errors, 1 - tail) if errors else 1.0,
+        scipy.special.betaincinv(size, errors + 1, tail),
+    )
     low, high = ((1 / max(float(chance), 1e-300) - 1) * size / total for chance in chances)
     return low, min(high, 1.0)
 
@@ -202,7 +205,7 @@ def _interval(
         far, near = np.quantile(distances, [1 - tail, tail]) * size / max(size - 1, 1)
         return float(values[0] - far * spread[0]), float(values[0] - near * spread[0])
     if size > 1:
-        tail = float(ndtr(stdtrit(size - 1, tail) * np.sqrt(size / (size - 1))))
+        tail = float(scipy.special.ndtr(scipy.special.stdtrit(size - 1, tail) * np.sqrt(size / (size - 1))))
     low, high = np.quantile(values[1:], [tail, 1 - tail])
     return min(float(low), rare[0]), max(float(high), rare[1])
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, ndtr, stdtr, stdtrit
+import scipy
 
 ROUNDS = 10_000
 FEW = 30  # segments that differ: with fewer, the normal distribution promises too much
@@ -68,7 +68,7 @@ def matched_pairs(segments: Sequence[tuple[int, int]]) -> MatchedPairs:
         z = mean / (deviation / math.sqrt(len(differences)))
     else:
         z = math.copysign(math.inf, mean) if mean else 0.0
-    differing, p = int(np.count_nonzero(differences)), float(2 * ndtr(-abs(z)))
+    differing, p = int(np.count_nonzero(differences)), float(2 * scipy.special.ndtr(-abs(z)))
     larger = max(p, permutation_test(differences)) if differing < FEW else p
     return MatchedPairs(len(differences), mean, deviation, z, p, differing, larger)
 
@@ -110,7 +110,7 @@ def binomial_test(first: int, second: int) -> float:
     With speakers for whom either recogniser is better it is the sign test, with lines that only one got right it is
     McNemar's (Psychometrika 12, 1947, in its exact form).
     """
-    return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5))) if first + second else 1.0
+    return min(1.0, 2 * float(scipy.special.bdtr(min(first, second), first + second, 0.5))) if first + second else 1.0
 
 
 def wilcoxon_test(differences: Sequence[float]) -> float:
@@ -147,7 +147,7 @@ def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[floa
     if len(values) < 2 or not 0 < level < 1:
         raise ValueError(f"need two or more values and 0 < level < 1, got {len(values)} and level {level}")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * error
+    half = float(scipy.special.stdtrit(len(values) - 1, (1 + level) / 2)) * error
     return mean - half, mean + half
 
 
@@ -171,4 +171,4 @@ def welch_test(first: Sequence[float], second: Sequence[float]) -> float:
     if not sum(spreads):
         return 0.0 if difference else 1.0
     freedom = sum(spreads) ** 2 / sum(s**2 / (len(g) - 1) for s, g in zip(spreads, (first, second), strict=True))
-    return float(2 * stdtr(freedom, -abs(difference) / math.sqrt(sum(spreads))))
+    return float(2 * scipy.special.stdtr(freedom, -abs(difference) / math.sqrt(sum(spreads))))

@@ -28,7 +28,7 @@ from seqlab.serve.metrics import CONTENT_TYPE, Metrics
 from seqlab.serve.models import Models
 from seqlab.serve.refused import Refused
 from seqlab.serve.schema import Health, ModelInfo, ModelList, Problem, TranscriptModel
-from seqlab.serve.uploads import label, open_upload
+from seqlab.serve.uploads import label, submit_upload
 
 PAGE = Path(__file__).parent / "page"
 READERS = 2  # threads that decode uploads
@@ -120,8 +120,7 @@ def create_app(
         _check_unit(_UNITS[worker.recognizer.kind], form)
         name = label(file.filename or "")
         loop = asyncio.get_running_loop()
-        signal = await loop.run_in_executor(readers, open_upload, worker.recognizer, file.file, name, limits)
-        future = worker.submit(signal)
+        future = await loop.run_in_executor(readers, submit_upload, worker, file.file, name, limits)
         transcript = await asyncio.wrap_future(future)
         transcript.source, transcript.id = name, Path(name).stem
         metrics.heard.labels(transcript.unit).inc(transcript.duration or 0.0)

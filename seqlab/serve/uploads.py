@@ -1,9 +1,10 @@
-"""Uploads as signals. What comes is hostile: it is measured before it is decoded, and names are never paths."""
+"""Uploads as work for models. What comes is hostile: it is measured before it is decoded, and a name is no path."""
 
 import os
 import re
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -13,26 +14,45 @@ import numpy as np
 from seqlab.errors import DataError
 from seqlab.media import array_shape, audio_blocks, image_size, read_ink
 from seqlab.media.kinds import SUFFIXES, kind_of
+from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer, Signal
 from seqlab.serve.limits import Limits
 from seqlab.serve.refused import Refused
+from seqlab.serve.worker import Worker
+from seqlab.streaming import LONG_SECONDS, transcribe_long
 
 _PIECE = 2**20  # bytes copied at a time
 _LONGEST_NAME = 120
 
 
-def open_upload(recognizer: Recognizer, file: BinaryIO, name: str, limits: Limits) -> Signal:
-    """Read an upload as the model wants it.
+def submit_upload(worker: Worker, file: BinaryIO, name: str, limits: Limits) -> "Future[Transcript]":
+    """Give an upload to a model; a recording of more than ten minutes is read from disk, in constant memory.
 
     Args:
-        recognizer: the model.
+        worker: of the model.
         file: the upload, at its beginning.
         name: of the file, as the client says; only its ending counts.
         limits: of length and size.
 
     Raises:
-        Refused: it is of another kind than the model reads (415), too long (413) or not readable (422).
+        Refused: it is of another kind than the model reads (415), too long (413) or not readable (422), or too many
+            lines wait for the model (503).
     """
+    signal = _open(worker.recognizer, file, name, limits)
+    if isinstance(signal, Signal):
+        return worker.submit(signal)
+    path = signal
+    try:
+        future = worker.submit(lambda: transcribe_long(worker.recognizer, path))
+    except Refused:
+        path.unlink()
+        raise
+    future.add_done_callback(lambda _: path.unlink())
+    return future
+
+
+def _open(recognizer: Recognizer, file: BinaryIO, name: str, limits: Limits) -> Signal | Path:
+    """Read an upload as the model wants it; a long recording stays on disk, for the caller to delete."""
     kind = recognizer.kind
     other = kind_of(name)
     if other not in (None, kind):
@@ -40,7 +60,8 @@ def open_upload(recognizer: Recognizer, file: BinaryIO, name: str, limits: Limit
     with _on_disk(file, Path(name).suffix.lower() if other else "") as path:
         try:
             if kind == "audio":
-                return recognizer.open(_audio(path, int(recognizer.model.sample_rate), limits))
+                samples = _audio(path, int(recognizer.model.sample_rate), limits)
+                return path.rename(path.with_stem(f"{path.stem}-long")) if samples is None else recognizer.open(samples)
             if kind == "image":
                 width, height = image_size(path)
                 if width * height > limits.megapixels * 1e6:
@@ -81,22 +102,25 @@ def label(name: str) -> str:
     return "".join(c for c in last if c.isprintable())[:_LONGEST_NAME]
 
 
-def _audio(path: Path, rate: int, limits: Limits) -> np.ndarray:
-    """Decode audio until it is too long: what a header claims does not count."""
-    blocks, samples = [], 0
+def _audio(path: Path, rate: int, limits: Limits) -> np.ndarray | None:
+    """Decode audio until it is too long: what a header claims does not count. None: it is long, but not too long."""
+    blocks: list[np.ndarray] = []
+    samples = 0
     for block in audio_blocks(path, rate, limits.seconds):
         samples += len(block)
         if samples > limits.seconds * rate:
             raise too_long(limits)
         blocks.append(block)
+        if samples > LONG_SECONDS * rate:
+            blocks.clear()
     if not samples:
         raise DataError("the file holds no samples")
-    return np.concatenate(blocks)
+    return None if samples > LONG_SECONDS * rate else np.concatenate(blocks)
 
 
 @contextmanager
 def _on_disk(file: BinaryIO, suffix: str) -> Iterator[Path]:
-    """Copy an upload to a file of a name of ours, which is deleted at the end."""
+    """Copy an upload to a file of a name of ours, which is deleted at the end, if it is still there."""
     known = suffix if any(suffix in suffixes for suffixes in SUFFIXES.values()) else ""
     handle, name = tempfile.mkstemp(known, "seqlab-")
     try:
@@ -105,4 +129,4 @@ def _on_disk(file: BinaryIO, suffix: str) -> Iterator[Path]:
                 copy.write(piece)
         yield Path(name)
     finally:
-        os.unlink(name)
+        Path(name).unlink(missing_ok=True)

@@ -57,8 +57,8 @@ class Worker:
         """Number of lines and calls that wait."""
         return self._queue.qsize()
 
-    def submit(self, signal: Signal) -> "Future[Transcript]":
-        """Recognise a line that Recognizer.open returned.
+    def submit(self, work: Signal | Callable[[], Transcript]) -> "Future[Transcript]":
+        """Recognise a line that Recognizer.open returned, or run what returns a transcript.
 
         Raises:
             Refused: too many lines wait (503).
@@ -66,7 +66,7 @@ class Worker:
         if self.waiting >= self._waiting:
             wait = min(self.waiting * self._line_seconds, _LONGEST_WAIT)
             raise Refused(503, "too many lines wait for this model; come again later", wait)
-        return self._put(_Job(signal))
+        return self._put(_Job(work) if isinstance(work, Signal) else _Job(function=work))
 
     def call(self, function: Callable[[], Any]) -> "Future[Any]":
         """Run something else with the model; who calls sees to it that there are not too many."""

@@ -15,9 +15,9 @@ from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer, Signal
 from seqlab.streaming.parts import Fixed, LogProbs, Reach, Stream, Windows, can_stream, encoder_windows, normalization
 
-WINDOW = 20.0  # seconds kept of a window
+WINDOW = 52.0  # seconds kept of a window
 CONTEXT = 4.0  # seconds on each side of it that are read and dropped
-LINES = 8  # windows at a time
+LINES = 4  # windows at a time
 EDGE = 8  # frames; the least context, which features and stem alone need
 
 

@@ -1,15 +1,17 @@
 """A recogniser that is fed while someone speaks or writes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from seqlab.errors import ConfigError, DataError
+from seqlab.onnx_model import OnnxModel
 from seqlab.outputs.transcript import Transcript, Word
 from seqlab.recognizer import Recognizer, Signal
-from seqlab.streaming.parts import LogProbs, can_stream, normalization
+
+Network = Callable[[np.ndarray, bool], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class StreamingRecognizer:
     none of the text is certain before the end.
 
     Args:
-        recognizer: the model, with its decoder; run by torch.
+        recognizer: the model, with its decoder. Run by ONNX Runtime (``Recognizer.load(folder, backend="int8")``) it
+            needs the streaming graph of ``seqlab export --streaming``, and no torch.
         sample_rate: of the audio that comes, in Hz; the model's own when not given.
         running: for models with normalize=line: normalise by the statistics of what was heard so far. The result then
             is not that of Recognizer.
@@ -50,24 +53,21 @@ class StreamingRecognizer:
             ``finish``.
 
     Raises:
-        ConfigError: the model reads images, normalises by whole lines while its encoder streams, or does not run by
-            torch.
+        ConfigError: the model reads images, normalises by whole lines while its encoder streams, or runs by ONNX
+            Runtime and has no streaming graph.
     """
 
     def __init__(self, recognizer: Recognizer, sample_rate: int | None = None, running: bool = False) -> None:
         model = recognizer.model
         if recognizer.kind == "image":
             raise ConfigError("the model reads line images, which are there as a whole: use Recognizer")
-        if not hasattr(model, "encoder"):
-            raise ConfigError("streaming runs by torch: load the model without backend")
         if sample_rate is not None and (recognizer.kind != "audio" or sample_rate <= 0):
             raise ConfigError(f"sample_rate is that of audio, above 0; got {sample_rate} for {recognizer.kind}")
         self.recognizer = recognizer
         self._rate = sample_rate
-        self._running = running
-        self._by_piece = can_stream(model) and getattr(model.encoder, "streams", False)
-        self.streams = self._by_piece or recognizer.kind == "strokes"
-        self.latency = _latency(model) if self._by_piece else None
+        strokes = recognizer.kind == "strokes"
+        self._open, self.latency = (None, None) if strokes else _by_piece(model, running)
+        self.streams = strokes or self._open is not None
         self.reset()
 
     def reset(self) -> None:
@@ -81,8 +81,8 @@ class StreamingRecognizer:
             import soxr
 
             self._resampler = soxr.ResampleStream(self._rate, model.sample_rate, 1, dtype="float32", quality="HQ")
-        if self._by_piece:
-            self._log_probs = LogProbs(model, normalization(model.normalize, self._running))
+        if self._open:
+            self._network = self._open()
             self._decoder = self.recognizer.decoder.stream()
 
     def accept(self, samples: np.ndarray) -> Partial:
@@ -108,7 +108,7 @@ class StreamingRecognizer:
             signal = self._resampler.resample_chunk(signal)
         self._heard += len(signal)
         self._partial = replace(self._partial, heard=self._signal().extent)
-        if not self._by_piece:
+        if not self._open:
             self._pieces.append(signal)
         elif self._read(signal):
             hypothesis, certain = self._decoder.partial()
@@ -123,7 +123,7 @@ class StreamingRecognizer:
         if self._resampler is not None:
             rest = self._resampler.resample_chunk(rest, last=True)
             self._heard += len(rest)
-        if self._by_piece:
+        if self._open:
             self._read(rest, last=True)
             transcript = self._transcript(self._decoder.finish())
         elif self._pieces:
@@ -136,7 +136,7 @@ class StreamingRecognizer:
 
     def _read(self, signal: np.ndarray, last: bool = False) -> int:
         """Read samples; returns the number of frames that this made certain."""
-        log_probs = self._log_probs.accept(torch.from_numpy(np.ascontiguousarray(signal)), last).numpy()
+        log_probs = self._network(np.ascontiguousarray(signal), last)
         self._decoder.accept(log_probs)
         return len(log_probs)
 
@@ -159,6 +159,27 @@ class StreamingRecognizer:
 
     def _transcript(self, hypothesis: Any) -> Transcript:
         return self.recognizer.transcript_of(hypothesis, self._signal(), "")
+
+
+def _by_piece(model: Any, running: bool) -> tuple[Callable[[], Network] | None, float | None]:
+    """Return what begins a line that a network reads piece by piece, and its latency; None where it cannot."""
+    if isinstance(model, OnnxModel):
+        if running:
+            raise ConfigError("running statistics are not in the streaming graph: load the model without backend")
+        graph = model.streaming
+        return lambda: graph.stream().accept, graph.latency
+    import torch
+
+    from seqlab.streaming.parts import LogProbs, can_stream, normalization
+
+    if not can_stream(model) or not getattr(model.encoder, "streams", False):
+        return None, None
+
+    def begin() -> Network:
+        network = LogProbs(model, normalization(model.normalize, running))
+        return lambda x, last: network.accept(torch.from_numpy(x), last).numpy()
+
+    return begin, _latency(model)
 
 
 def _latency(model: Any) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from seqlab.checkpoints import find_checkpoint
@@ -12,16 +13,21 @@ from seqlab.config import Config
 from seqlab.decoding import run_folder
 from seqlab.errors import ConfigError
 from seqlab.export.card import write_card
+from seqlab.export.compact import quantize
 from seqlab.export.folder import GREEDY, new_folder, write_folder
-from seqlab.export.graph import TOLERANCE, export_graph, quantize, sherpa_faults
+from seqlab.export.graph import TOLERANCE, export_graph, sherpa_faults
+from seqlab.export.streaming import export_streaming
 from seqlab.manifest import read_manifest
-from seqlab.onnx_model import FILES
+from seqlab.onnx_model import FILES, STREAMING
 from seqlab.recognizer import Recognizer
 from seqlab.scoring import Counts, char_counts
 from seqlab.verbs.evaluate import read_batches
 
+# Graphs from the signal and from features; of whole lines, and of pieces.
 OUTSIDE = {"onnx": "features.onnx", "int8": "features.int8.onnx"}
+OUTSIDE_STREAMING = {"onnx": "streaming.features.onnx", "int8": "streaming.features.int8.onnx"}
 BATCH_SECONDS = 60.0
+PIECE = 0.04  # seconds of a piece, where streaming graphs are checked
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Wanted:
         int8: int8 graphs too.
         inside: a graph from the signal.
         outside: a graph from features.
+        streaming: graphs that read piece by piece too.
         check: manifest on which int8 is held against the network, or None.
         max_change: points of CER that int8 may add there.
     """
@@ -41,6 +48,7 @@ class Wanted:
     int8: bool = False
     inside: bool = True
     outside: bool = False
+    streaming: bool = False
     check: str | None = None
     max_change: float = 0.1
 
@@ -65,6 +73,11 @@ def export(arguments: Sequence[str]) -> int:
         help="where features of audio are made: in the graph (model.onnx), or by whoever runs it (features.onnx, which "
         "sherpa-onnx takes); default %(default)s",
     )
+    parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="write streaming.onnx too, which reads piece by piece; for encoder=lstm or look_ahead",
+    )
     parser.add_argument("--check", metavar="MANIFEST", help="compare the CER of int8 and of the network on these lines")
     told = "points of CER that int8 may add there; if it adds more, nothing is written (default %(default)s)"
     parser.add_argument("--max-change", metavar="POINTS", type=float, default=0.1, help=told)
@@ -76,10 +89,11 @@ def export(arguments: Sequence[str]) -> int:
     if not given.max_change >= 0:
         parser.error("--max-change must be 0 or more")
     wanted = Wanted(
-        onnx=given.onnx or given.int8 or given.features != "inside",
+        onnx=given.onnx or given.int8 or given.streaming or given.features != "inside",
         int8=given.int8,
         inside=given.features != "outside",
         outside=given.features != "inside",
+        streaming=given.streaming,
         check=given.check,
         max_change=given.max_change,
     )
@@ -121,24 +135,26 @@ def _graphs(recognizer: Recognizer, folder: Path, wanted: Wanted, console: Conso
     """Write the graphs; returns what is to be said of them."""
     notes: list[str] = []
     model = recognizer.model
-    for names, outside in ((FILES, False), (OUTSIDE, True)):
-        if not (wanted.outside if outside else wanted.inside):
-            continue
-        file = folder / names["onnx"]
-        parity = export_graph(model, file, outside)
-        notes.append(
-            f"{file.name}: probabilities differ from the network's by {parity.probability:.1e} at most "
-            f"({TOLERANCE:g} is allowed), log-probabilities by {parity.log_prob:.1e}, on {parity.lines} lines of noise "
-            "of 1 to 200 output frames, alone and padded"
-        )
-        if wanted.int8:
-            quantize(file, folder / names["int8"])
-            share = (folder / names["int8"]).stat().st_size / file.stat().st_size
-            notes.append(f"{names['int8']}: {share:.3f} of the size of {file.name}")
+    kinds = [(FILES, STREAMING, False)] if wanted.inside else []
+    kinds += [(OUTSIDE, OUTSIDE_STREAMING, True)] if wanted.outside else []
+    for whole, pieces, outside in kinds:
+        for names in (whole, pieces) if wanted.streaming else (whole,):
+            file = folder / names["onnx"]
+            parity = (export_graph if names is whole else export_streaming)(model, file, outside)
+            how = "of 1 to 200 output frames, alone and padded" if names is whole else "cut at random"
+            notes.append(
+                f"{file.name}: probabilities differ from the network's by {parity.probability:.1e} at most "
+                f"({TOLERANCE:g} is allowed), log-probabilities by {parity.log_prob:.1e}, on {parity.lines} lines of "
+                f"noise {how}"
+            )
+            if wanted.int8:
+                quantize(file, folder / names["int8"])
+                share = (folder / names["int8"]).stat().st_size / file.stat().st_size
+                notes.append(f"{names['int8']}: {share:.3f} of the size of {file.name}")
         if outside:
             faults = sherpa_faults(model)
             what = "; ".join(faults) if faults else "its features are those that sherpa-onnx computes"
-            notes.append(f"{file.name} in sherpa-onnx: {what}")
+            notes.append(f"{whole['onnx']} in sherpa-onnx: {what}")
     if wanted.check:
         notes.append(_check(recognizer, folder, wanted.check, wanted.max_change, console))
     elif wanted.int8:
@@ -147,7 +163,7 @@ def _graphs(recognizer: Recognizer, folder: Path, wanted: Wanted, console: Conso
 
 
 def _check(recognizer: Recognizer, folder: Path, manifest: str, most: float, console: Console) -> str:
-    """Compare the character error rates of the network and of its int8 graph, both by the best path.
+    """Compare the character error rates of the network and of its int8 graphs, all by the best path.
 
     Raises:
         ConfigError: int8 adds more than ``most`` points.
@@ -155,25 +171,35 @@ def _check(recognizer: Recognizer, folder: Path, manifest: str, most: float, con
     greedy: Config = GREEDY
     plain = Recognizer.load(folder, "cpu", greedy)
     small = Recognizer.load(folder, "cpu", greedy, "int8")
+    ways = {"network": plain.hypotheses, "int8": small.hypotheses}
+    if (folder / STREAMING["int8"]).is_file():
+        ways["int8 by pieces"] = lambda signals: small.decode([_by_pieces(small, signal) for signal in signals])
     lines = read_manifest(manifest)
     normalize, scored, decode = (getattr(recognizer.tokenizer, name) for name in ("normalize", "scored", "decode"))
-    sums = [Counts(), Counts()]
+    sums = dict.fromkeys(ways, Counts())
     for batch, signals in read_batches(plain, lines, BATCH_SECONDS, console, "checking int8"):
-        for k, each in enumerate((plain, small)):
-            for i, hypothesis in zip(batch, each.hypotheses(signals), strict=True):
+        for name, read in ways.items():
+            for i, hypothesis in zip(batch, read(signals), strict=True):
                 text = scored(decode(hypothesis.labels))
-                sums[k] += char_counts(scored(normalize(lines[i].text)), text)
-    before, after = (100 * counts.rate for counts in sums)
-    told = (
-        f"CER by the best path on {len(lines)} lines of {Path(manifest).name}: network {before:.3f} %, "
-        f"int8 {after:.3f} % ({after - before:+.3f} points)"
-    )
-    if not after - before <= most:
+                sums[name] += char_counts(scored(normalize(lines[i].text)), text)
+    rates = {name: 100 * counts.rate for name, counts in sums.items()}
+    before = rates.pop("network")
+    after = ", ".join(f"{name} {rate:.3f} % ({rate - before:+.3f} points)" for name, rate in rates.items())
+    told = f"CER by the best path on {len(lines)} lines of {Path(manifest).name}: network {before:.3f} %, {after}"
+    if not max(rates.values()) - before <= most:
         raise ConfigError(
             f"{told}; more than {most:g} points are added, so nothing is written. Leave --int8 out, or allow it with "
             "--max-change"
         )
     return told
+
+
+def _by_pieces(recognizer: Recognizer, signal: np.ndarray) -> np.ndarray:
+    """Return the log-probabilities (T, V) of a signal (S, ...) that its streaming graph reads in pieces."""
+    graph = recognizer.model.streaming
+    stream, size = graph.stream(), max(round(PIECE * recognizer.model.sample_rate), graph.step)
+    read = [stream.accept(signal[at : at + size]) for at in range(0, len(signal), size)]
+    return np.concatenate([*read, stream.accept(signal[:0], last=True)])
 
 
 def _size(file: Path) -> str:

@@ -18,7 +18,7 @@ from seqlab.serve.limits import Limits
 if TYPE_CHECKING:
     from seqlab.recognizer import Backend
 
-DEMO = "demo_models"  # what scripts/demo_models writes
+DEMO = Path(__file__).parents[1] / "demo"  # what scripts/demo_models writes
 LOCAL = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 TOKEN = "SEQLAB_TOKEN"  # environment variable
@@ -35,7 +35,8 @@ def serve(arguments: Sequence[str], console: Console) -> int:
         "models",
         metavar="MODEL",
         nargs="*",
-        help="run folder, checkpoint or model folder, or NAME=PATH of one (default: the folders in demo_models/)",
+        help="run folder, checkpoint or model folder, or NAME=PATH of one (default: pen_digits and spoken_digits, "
+        "which come with seqlab)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine)")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default 8000)")
@@ -88,7 +89,7 @@ def run(
     """Serve models until SIGINT or SIGTERM.
 
     Args:
-        models: PATH or NAME=PATH; empty: the folders in demo_models.
+        models: PATH or NAME=PATH; empty: the two that come with seqlab.
         console: for the address.
         limits: of requests.
         host: address to listen on.
@@ -113,7 +114,7 @@ def run(
     to_stderr()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it tells of single requests quotes them
     metrics = Metrics()
-    paths = named(models or _demo())
+    paths = named(models or default())
     listener = _listen(host, port)
     loaded = load(paths, limits, backend, batched=metrics.batch.observe)
     for worker in loaded.workers.values():
@@ -141,11 +142,9 @@ def _token(file: str | None) -> str | None:
     return token or None
 
 
-def _demo() -> list[str]:
-    folders = sorted(str(p) for p in Path(DEMO).glob("*") if p.is_dir())
-    if not folders:
-        raise ConfigError(f"give a MODEL: a run folder or a model folder; scripts/demo_models makes two in {DEMO}/")
-    return folders
+def default() -> list[str]:
+    """Return the model folders that come with the package."""
+    return sorted(str(card.parent) for card in DEMO.glob("*/config.yaml"))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -131,7 +131,7 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         rejoin=build(rejoin, "augment", pool=pool) if rejoin else None,
     )
     _say_hello(config, run_dir, splits, diagnosis, task.model, console)
-    if not resume and not start:
+    if not resume and not (start and start.config["normalize"] == config["normalize"]):
         _fit_normalization(task.model, data.train_set)
     best = fit_run(training, task, data, config, resume, console)
     run = shlex.quote(str(run_dir))

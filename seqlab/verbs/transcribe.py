@@ -28,7 +28,7 @@ def transcribe(arguments: Sequence[str]) -> int:
     Raises:
         UserError: wrong input; nothing was overwritten.
     """
-    parser = _parser()
+    parser = build_parser()
     given = parser.parse_args(arguments)
     for name in ("threads", "processes"):
         if getattr(given, name) < 1:
@@ -68,7 +68,8 @@ def transcribe(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the options."""
     parser = argparse.ArgumentParser(
         "seqlab transcribe",
         description="Transcribe recordings, line images, ink or arrays: whatever the model was trained on.",

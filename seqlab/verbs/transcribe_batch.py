@@ -14,12 +14,12 @@ from seqlab.config import Config
 from seqlab.errors import ConfigError, DataError
 from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Backend, Recognizer, Signal, samples_per_second
+from seqlab.streaming import LONG_SECONDS
 from seqlab.verbs.transcribe_files import FORMATS, Task
 
 BATCH_SECONDS = 60.0  # of a batch, padding counted; see samples_per_second
 HELD_SECONDS = 1800.0  # of the files that are read, then put in batches by length
 HELD_FILES = 512
-LONG_SECONDS = 600.0  # recordings from here on are read piece by piece
 LONG_BYTES = 300_000  # no smaller file is that long
 CHUNK = 64  # files that a process is given at a time
 _log = logging.getLogger(__name__)

@@ -9,11 +9,12 @@ from seqlab.frontends.log_mel import LogMel
 from seqlab.frontends.mfcc import MFCC
 
 
+@pytest.mark.parametrize("snip", [False, True])
 @pytest.mark.parametrize("energy", [False, True])
-def test_convolved_filterbank_equals_kaldis(energy: bool) -> None:
+def test_convolved_filterbank_equals_kaldis(energy: bool, snip: bool) -> None:
     signal = 0.1 * torch.randn(1, 9000, generator=torch.Generator().manual_seed(1))
-    found, frames = in_graph(LogMel(8000, 40, energy=energy))(signal, torch.tensor([9000]))
-    options: dict[str, Any] = {"use_energy": energy, "htk_compat": True, "energy_floor": 0.0}
+    found, frames = in_graph(LogMel(8000, 40, energy=energy, snip_edges=snip))(signal, torch.tensor([9000]))
+    options: dict[str, Any] = {"use_energy": energy, "htk_compat": True, "energy_floor": 0.0, "snip_edges": snip}
     wanted = kaldi.fbank(signal, sample_frequency=8000, num_mel_bins=40, dither=0.0, **options)
     assert frames.tolist() == [len(wanted)]
     torch.testing.assert_close(found[0], wanted, rtol=0, atol=2e-4)

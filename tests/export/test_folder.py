@@ -37,6 +37,7 @@ def test_a_folder_holds_plain_files_without_the_trainers_paths(trained: Path, fo
     assert (folder / "tokens.txt").read_text() == "<blk> 0\n▁ 1\na 2\nb 3\nc 4\n"
     for name in ("README.md", "config.yaml"):
         assert str(trained.parent) not in (folder / name).read_text()
+    assert len({p.stat().st_mode for p in folder.iterdir()}) == 1, "whoever may read one may read all"
 
 
 def test_verbs_take_a_folder(folder: Path, corpus: Path, seqlab: Run) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchaudio.compliance import kaldi
 
+from seqlab.errors import DataError
 from seqlab.frontends.deltas import append_deltas, deltas
 from seqlab.frontends.kaldi import FILTERS_PER_BAND, FLOOR, Framing, cepstral_lifter, mel_filters
 from seqlab.frontends.log_mel import BLOCK, LogMel
@@ -51,6 +52,24 @@ def batch(rate: int) -> tuple[Tensor, Tensor]:
             {"num_mels": 40, "energy": True},
             {"num_mel_bins": 40, "use_energy": True, "htk_compat": True, "energy_floor": 0.0},
         ),
+        (
+            {"sample_rate": 8000, "num_mels": 40, "snip_edges": False},
+            {"sample_frequency": 8000.0, "num_mel_bins": 40, "snip_edges": False},
+        ),
+        (
+            {"sample_rate": 22050, "num_mels": 40, "window_ms": 24.99, "shift_ms": 11.0, "snip_edges": False},
+            {
+                "sample_frequency": 22050.0,
+                "num_mel_bins": 40,
+                "frame_length": 24.99,
+                "frame_shift": 11.0,
+                "snip_edges": False,
+            },
+        ),
+        (
+            {"num_mels": 15, "window_ms": 10.0, "shift_ms": 12.5, "snip_edges": False},
+            {"num_mel_bins": 15, "frame_length": 10.0, "frame_shift": 12.5, "snip_edges": False},
+        ),
     ],
 )
 def test_log_mel_equals_kaldi(settings: dict, options: dict) -> None:
@@ -62,6 +81,31 @@ def test_log_mel_equals_kaldi(settings: dict, options: dict) -> None:
         expected = kaldi.fbank(x[i : i + 1, :length], **options)
         assert expected.shape == (int(frames[i]), frontend.num_features)
         torch.testing.assert_close(features[i, : int(frames[i])], expected, atol=1e-4, rtol=0)
+
+
+def test_a_mirrored_line_by_hand() -> None:
+    """Windows of 8 every 4 begin 2 before the line, and a line of 3 is mirrored as often as it takes."""
+    framing = Framing(1000, 8, 4, snip_edges=False)
+    assert framing.num_frames(torch.arange(12)).tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+    signal = torch.tensor([[1.0, 2, 3, 0, 0, 0], [1.0, 2, 3, 4, 5, 6]])
+    laid = framing.lay_out(signal, torch.tensor([3, 6]))
+    assert laid[0, :8].tolist() == [2, 1, 1, 2, 3, 3, 2, 1]
+    assert laid[1].tolist() == [2, 1, 1, 2, 3, 4, 5, 6, 6, 5, 4, 3]
+    assert Framing(1000, 8, 4).lay_out(signal, torch.tensor([3, 6])) is signal
+
+
+@pytest.mark.parametrize("deltas", [0, 2])
+def test_padding_changes_no_mirrored_line(deltas: int) -> None:
+    frontend = LogMel(8000, 24, deltas=deltas, snip_edges=False)
+    signal, lengths = 0.1 * torch.randn(4, 4000), torch.tensor([40, 110, 1500, 4000])
+    together, frames = frontend(signal, lengths)
+    assert frames.tolist() == [1, 1, 19, 50]
+    for i, (length, count) in enumerate(zip(lengths.tolist(), frames.tolist(), strict=True)):
+        alone, _ = frontend(signal[i : i + 1, :length], lengths[i : i + 1])
+        torch.testing.assert_close(together[i, :count], alone[0], atol=1e-5, rtol=0)
+        assert not together[i, count:].any()
+    with pytest.raises(DataError, match=r"one frame needs 40 \(5 ms at 8000 Hz\)"):
+        frontend(signal, torch.tensor([39, 110, 1500, 4000]))
 
 
 @pytest.mark.parametrize("use_energy", [True, False])

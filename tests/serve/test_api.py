@@ -17,8 +17,9 @@ from seqlab.outputs.formats import FORMATS
 from seqlab.outputs.json_lines import to_row
 from seqlab.serve.guard import HEADERS, Rates
 from seqlab.serve.logs import JsonFormatter
+from seqlab.streaming import transcribe_long
 from tests.serve.service import SPEECH, ink, png, strokes, wav
-from tests.streaming.conftest import RATE
+from tests.streaming.conftest import RATE, speech
 
 
 def send(client, content, name="a.wav", model="ears", **query):
@@ -128,6 +129,22 @@ def test_a_compressed_file_is_decoded_no_further_than_the_limit(client):
     answer = send(client, file.getvalue(), "a.flac")
     assert answer.status_code == 413
     assert "longer than 10 seconds" in answer.json()["detail"]
+
+
+def test_a_long_recording_is_read_in_constant_memory(client, recognizers, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqlab.serve.uploads.LONG_SECONDS", 4.0)
+    signals = []
+    monkeypatch.setattr(recognizers["ears"], "transcribe_signals", signals.append)
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(speech(9)))
+    before = set(Path(tempfile.gettempdir()).glob("seqlab-*"))
+    answer = send(client, path.read_bytes())
+    assert answer.status_code == 200
+    assert answer.json()["text"] == transcribe_long(recognizers["ears"], path).text
+    assert answer.json()["duration"] == 9.0
+    assert send(client, wav(speech(11))).status_code == 413
+    assert not signals
+    assert set(Path(tempfile.gettempdir()).glob("seqlab-*")) <= before
 
 
 def test_hostile_transcripts_are_refused(client):
@@ -332,7 +349,7 @@ def test_a_fault_of_ours_says_where_but_not_what(client, caplog, monkeypatch):
     def fail(*_):
         raise RuntimeError("private words")
 
-    monkeypatch.setattr("seqlab.serve.app.open_upload", fail)
+    monkeypatch.setattr("seqlab.serve.app.submit_upload", fail)
     caplog.set_level(logging.INFO, "seqlab")
     answer = send(client, wav(SPEECH))
     assert answer.status_code == 500

@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from seqlab.errors import ConfigError
 from seqlab.serve.models import load, named
+from seqlab.verbs import serve as verb
 from tests.serve.service import LIMITS, SPEECH, wav
 
 HEAD = "POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\n"
@@ -176,6 +178,21 @@ def test_models_have_names():
         named(["runs/a", "other/a"])
 
 
+def test_the_demo_models_serve_and_are_named_with_their_licences():
+    paths = named(verb.default())
+    assert list(paths) == ["pen_digits", "spoken_digits"]
+    for name, licence in (("pen_digits", "cc-by-4.0"), ("spoken_digits", "cc-by-sa-4.0")):
+        folder = Path(paths[name])
+        assert f'\nlicense: "{licence}"\n' in (folder / "README.md").read_text()
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 2_000_000
+    models = load(paths, LIMITS)
+    assert {name: worker.recognizer.kind for name, worker in models.workers.items()} == {
+        "pen_digits": "strokes",
+        "spoken_digits": "audio",
+    }
+    models.close()
+
+
 def test_no_model_at_all_is_an_error():
     with pytest.raises(ConfigError, match=r"no model could be loaded: .*nowhere"):
         load({"a": "nowhere"}, LIMITS)
@@ -183,7 +200,6 @@ def test_no_model_at_all_is_an_error():
 
 def test_wrong_settings_are_told(seqlab):
     for arguments, message in (
-        ([], "scripts/demo_models"),
         (["nowhere", "--rate", "-1"], "--rate must be"),
         (["nowhere", "--idle", "nan"], "--idle must be"),
         (["nowhere", "--port", "99999"], "cannot listen"),

@@ -20,11 +20,12 @@ def through(part: object, signal: torch.Tensor, seed: int, most: int) -> torch.T
     return torch.cat([*out, part.accept(signal[:0], last=True)])  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("snip", [True, False])
 @pytest.mark.parametrize("deltas", [0, 1, 2])
 @pytest.mark.parametrize("seed", range(3))
-def test_log_mel_frames_are_those_of_the_whole(deltas: int, seed: int) -> None:
-    frontend = LogMel(8000, num_mels=23, energy=True, deltas=deltas)
-    signal = torch.from_numpy(speech(1.5, seed))
+def test_log_mel_frames_are_those_of_the_whole(deltas: int, seed: int, snip: bool) -> None:
+    frontend = LogMel(8000, num_mels=23, energy=True, deltas=deltas, snip_edges=snip)
+    signal = torch.from_numpy(speech(1.5, seed))[: 12000 - 37 * seed]
     whole = frontend(signal[None], torch.tensor([len(signal)]))[0][0]
     got = through(Reach(frontend), signal, seed, 4000)
     torch.testing.assert_close(got, whole, atol=1e-5, rtol=0)
@@ -62,6 +63,10 @@ def test_a_frontend_gives_frames_as_soon_as_their_samples_are_there() -> None:
     frontend = Reach(LogMel(8000, num_mels=23))  # windows of 200 samples, every 80
     counts = [len(frontend.accept(torch.randn(n))) for n in (199, 1, 79, 1, 160)]
     assert counts == [0, 1, 0, 1, 2]
+    mirrored = Reach(LogMel(8000, num_mels=23, snip_edges=False))  # begin 60 samples earlier
+    counts = [len(mirrored.accept(torch.randn(n))) for n in (139, 1, 79, 1, 160)]
+    assert counts == [0, 1, 0, 1, 2]
+    assert len(mirrored.accept(torch.zeros(0), last=True)) == 1
 
 
 def test_running_statistics_are_those_so_far() -> None:

@@ -93,7 +93,7 @@ export class Pad {
       if (stroke.length === 1) context.lineTo(stroke[0][0] + 0.1, stroke[0][1]);
       context.stroke();
     }
-    if (document.activeElement === canvas) {
+    if (canvas.matches(":focus-visible")) {
       context.strokeStyle = this.keyed ? "#b42318" : "#0a58ca";
       context.lineWidth = 2;
       context.beginPath();

@@ -1,0 +1,217 @@
+"""The graph of pieces: what it gives is what the network gives, and no torch is needed for it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from seqlab.errors import ConfigError, DataError
+from seqlab.export.compact import quantize
+from seqlab.export.folder import write_folder
+from seqlab.export.graph import export_graph
+from seqlab.export.streaming import export_streaming
+from seqlab.onnx_model import StreamingGraph
+from seqlab.recognizer import Recognizer
+from seqlab.streaming import StreamingRecognizer
+from tests.conftest import Run
+from tests.streaming.conftest import AUDIO, RATE, pieces, recognizer_of, speech
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+LSTM = [*AUDIO, "encoder=lstm"]
+# What decides which inputs a graph has: look-ahead, and pieces that overlap.
+CASES = {
+    "lstm": LSTM,
+    "look-ahead": [*AUDIO, "encoder=look_ahead", "encoder.look_ahead=3"],
+    "deltas": [*LSTM, "frontend.deltas=1"],
+    "mirrored, look-ahead": [*AUDIO, "encoder=look_ahead", "frontend.snip_edges=false"],
+    "convolutions": [*LSTM, "stem=conv2d", "stem.out_size=16", "stem.channels=[4,4]"],
+    "arrays": [
+        *("frontend=features", "frontend.size=5", "normalize=none", "stem=none", "encoder=lstm", "augment=none"),
+        *("encoder.hidden_size=16", "encoder.num_layers=1"),
+    ],
+}
+
+
+def settings(case: str) -> list[str]:
+    return [x for x in CASES[case] if "stem=conv2d" not in CASES[case] or x != "stem.factor=2"]
+
+
+def folder_of(recognizer: Recognizer, folder: Path, *, int8: bool = False) -> Path:
+    """Write a model folder with the graphs of whole lines and of pieces."""
+    folder.mkdir()
+    write_folder(recognizer, folder, folder)
+    export_graph(recognizer.model, folder / "model.onnx")
+    export_streaming(recognizer.model, folder / "streaming.onnx")
+    if int8:
+        for name in ("model", "streaming"):
+            quantize(folder / f"{name}.onnx", folder / f"{name}.int8.onnx")
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pieces_give_what_the_network_gives_for_the_whole(case: str, tmp_path: Path) -> None:
+    recognizer = recognizer_of(*settings(case))
+    model = recognizer.model
+    assert export_streaming(model, tmp_path / "streaming.onnx").probability <= 1e-4
+    graph = StreamingGraph(tmp_path / "streaming.onnx")
+    whole = speech(1.7) if model.frontend.kind == "audio" else np.random.default_rng(0).normal(size=(90, 5))
+    whole = whole.astype(np.float32)
+    (wanted,) = model.log_probs_of([whole])
+    assert len(wanted) > 20
+    for seed in range(3):
+        stream = graph.stream()
+        found = [stream.accept(piece) for piece in pieces(whole, seed)]
+        found.append(stream.accept(whole[:0], last=True))
+        np.testing.assert_allclose(np.exp(np.concatenate(found)), np.exp(wanted), atol=1e-4)
+    assert graph.latency == pytest.approx(StreamingRecognizer(recognizer).latency)
+    for length in (0, 1, model.frontend.reach[2]):  # too short for a frame, or just enough
+        (short,) = model.log_probs_of([whole[:length]])
+        found_short = graph.stream().accept(whole[:length], last=True)
+        assert len(found_short) == len(short)
+        np.testing.assert_allclose(np.exp(found_short), np.exp(short.reshape(found_short.shape)), atol=1e-4)
+
+
+def test_a_frame_comes_as_soon_as_its_samples_are_there(tmp_path: Path) -> None:
+    """Windows of 200 samples every 80, two to an output frame: 280 samples for the first, 160 for each that follows."""
+    export_streaming(recognizer_of(*LSTM).model, tmp_path / "a.onnx")
+    stream = StreamingGraph(tmp_path / "a.onnx").stream()
+    assert [len(stream.accept(np.zeros(n, np.float32))) for n in (279, 1, 159, 1, 320)] == [0, 1, 0, 1, 2]
+    export_streaming(recognizer_of(*AUDIO, "encoder=look_ahead", "encoder.look_ahead=2").model, tmp_path / "b.onnx")
+    stream = StreamingGraph(tmp_path / "b.onnx").stream()
+    assert [len(stream.accept(np.zeros(n, np.float32))) for n in (280, 160, 159, 1, 160)] == [0, 0, 0, 1, 1]
+    assert len(stream.accept(np.zeros(0, np.float32), last=True)) == 2
+
+
+def test_lines_of_a_batch_do_not_meet(tmp_path: Path) -> None:
+    export_streaming(recognizer_of(*LSTM).model, tmp_path / "a.onnx")
+    graph = StreamingGraph(tmp_path / "a.onnx")
+    lines = np.stack([speech(0.5, seed) for seed in range(3)])[:, : 280 + 9 * 160]
+    states = {name: np.zeros((shape[0], 3, shape[2]), np.float32) for name, shape in graph.states.items()}
+    together = graph.session.run(["log_probs"], {"signal": lines, **states})[0]
+    alone = np.stack([graph.stream().accept(line) for line in lines])
+    assert together.shape[:2] == (3, 10)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_int8_carries_its_states_in_quantised_nodes(tmp_path: Path) -> None:
+    recognizer = recognizer_of(*LSTM)
+    folder = folder_of(recognizer, tmp_path / "out", int8=True)
+    nodes = [node.op_type for node in onnx.load(folder / "streaming.int8.onnx").graph.node]
+    assert (nodes.count("DynamicQuantizeLSTM"), nodes.count("LSTM")) == (2, 0)
+    whole = speech(1.5)
+    stream = StreamingGraph(folder / "streaming.int8.onnx").stream()
+    found = np.concatenate([stream.accept(piece) for piece in pieces(whole)] + [stream.accept(whole[:0], last=True)])
+    (wanted,) = recognizer.model.log_probs_of([whole])
+    assert np.abs(np.exp(found) - np.exp(wanted)).mean() < 0.02
+
+
+SCRIPT = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchaudio", "lightning"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+import json, numpy
+from seqlab.recognizer import Recognizer
+from seqlab.streaming import StreamingRecognizer
+streaming = StreamingRecognizer(Recognizer.load("out", backend=sys.argv[1]), sample_rate=int(sys.argv[2]))
+signal = numpy.load("signal.npy")
+partials = [streaming.accept(signal[at : at + 500]) for at in range(0, len(signal), 500)]
+streaming.recognizer.use_threads(1)
+print(json.dumps([[p.text for p in partials], streaming.finish().text, streaming.streams, streaming.latency]))
+"""
+
+
+def test_recordings_are_read_piece_by_piece_without_torch(tmp_path: Path) -> None:
+    recognizer = recognizer_of(*LSTM)
+    folder_of(recognizer, tmp_path / "out", int8=True)
+    signal = np.repeat(speech(2), 2)
+    np.save(tmp_path / "signal.npy", signal)
+
+    def read(backend: str) -> Any:
+        command = [sys.executable, "-c", SCRIPT, backend, "16000"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    partials, text, streams, latency = read("onnx")
+    assert (streams, latency) == (True, pytest.approx(0.035))
+    streaming = StreamingRecognizer(recognizer, sample_rate=16000)
+    assert partials == [streaming.accept(signal[at : at + 500]).text for at in range(0, len(signal), 500)]
+    assert text == streaming.finish().text
+    assert len(text) > 5
+    assert len(read("int8")[0]) == len(partials)
+
+
+def test_what_cannot_be_read_by_pieces_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "streaming.onnx"
+    refused = {
+        "one-way": [*AUDIO, "encoder=blstm"],
+        "LatencyControlled": [*AUDIO, "encoder=latency_controlled"],
+        "normalize=global": [*LSTM, "normalize=line"],
+    }
+    for told, overrides in refused.items():
+        with pytest.raises(ConfigError, match=told):
+            export_streaming(recognizer_of(*overrides).model, file)
+    with pytest.raises(ConfigError, match="for audio"):
+        export_streaming(recognizer_of(*CASES["arrays"]).model, file, outside=True)
+    assert not file.exists()
+
+
+def test_graphs_that_are_none_are_told(tmp_path: Path) -> None:
+    recognizer = recognizer_of(*LSTM)
+    folder = folder_of(recognizer, tmp_path / "out")
+    loaded = Recognizer.load(folder, backend="onnx")
+    with pytest.raises(ConfigError, match="running"):
+        StreamingRecognizer(loaded, running=True)
+    graph = folder / "streaming.onnx"
+    good = onnx.load(graph)
+    facts = json.loads(good.metadata_props[0].value)
+    for wrong in ({"step": 0}, {"delay": -1}, {"after": 10**15}, {"before": "1"}, {"sample_rate": 0}):
+        good.metadata_props[0].value = json.dumps(facts | wrong)
+        onnx.save(good, graph)
+        with pytest.raises(DataError, match="export it again"):
+            StreamingGraph(graph)
+    graph.write_bytes((folder / "model.onnx").read_bytes())
+    with pytest.raises(DataError, match="export it again"):
+        StreamingGraph(graph)
+    graph.unlink()
+    with pytest.raises(ConfigError, match="--streaming"):
+        StreamingRecognizer(loaded)
+
+
+def test_one_command_writes_them(tmp_path: Path, seqlab: Run) -> None:
+    source = folder_of(recognizer_of(*LSTM), tmp_path / "model")
+    soundfile.write(tmp_path / "a.wav", speech(1.5), RATE)
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"id": "a", "audio": "a.wav", "text": "abc", "duration_s": 1.5}) + "\n"
+    )
+    check = ["--check", tmp_path / "a.jsonl", "--max-change", 1000]
+    done = seqlab("export", source, tmp_path / "out", "--streaming", "--int8", "--features", "both", *check)
+    assert done.returncode == 0, done.stderr
+    assert ", int8 by pieces" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "out").glob("streaming*")) == [
+        *("streaming.features.int8.onnx", "streaming.features.onnx", "streaming.int8.onnx", "streaming.onnx")
+    ]
+    assert "streaming.onnx: probabilities differ from the network's by" in done.stdout
+    # features made outside: output frames of two feature frames each, none of them before two are there
+    stream = StreamingGraph(tmp_path / "out/streaming.features.onnx").stream()
+    assert [len(stream.accept(np.zeros((n, 24), np.float32))) for n in (1, 1, 4)] == [0, 1, 2]
+    source = folder_of_blstm(tmp_path / "blstm")
+    done = seqlab("export", source, tmp_path / "other", "--streaming")
+    assert (done.returncode, "one-way" in done.stderr) == (2, True)
+    assert not (tmp_path / "other").exists()
+
+
+def folder_of_blstm(folder: Path) -> Path:
+    folder.mkdir()
+    write_folder(recognizer_of(*AUDIO, "encoder=blstm"), folder, folder)
+    return folder
