@@ -16,7 +16,7 @@ HELP = """\
 seqlab: train speech and handwriting recognisers with recurrent networks and CTC, and use them.
 
   seqlab prepare corpus=NAME         make the manifests of a corpus          (KEY=VALUE settings)
-  seqlab doctor TRAIN.jsonl ...      examine manifests: faults with cures    (files, --options)
+  seqlab doctor TRAIN.jsonl ...      faults of manifests; --machine: what suits it  (files, --options)
   seqlab fit FOLDER|TABLE            your own data to a model, all by itself (--options, KEY=VALUE settings)
   seqlab train experiment=NAME       train a model                           (KEY=VALUE settings)
   seqlab evaluate model=RUN          error rates and an HTML report          (KEY=VALUE settings)
@@ -120,9 +120,20 @@ def _doctor(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="doctor.jsonl", help="the whole list (default %(default)s)"
     )
+    parser.add_argument(
+        "--machine", action="store_true", help="no manifests: measure this machine and say what suits it, and why"
+    )
+    parser.add_argument("--json", action="store_true", help="with --machine: as JSON on the standard output")
     given = parser.parse_args(arguments)
-    from seqlab.verbs.doctor import doctor
+    if given.json and not given.machine:
+        parser.error("--json goes with --machine; of manifests, the whole list is in the file of -o")
+    if given.machine and (given.manifests or given.model or given.override):
+        parser.error("--machine looks at the machine alone, not at manifests, models or settings")
+    from seqlab.verbs.doctor import doctor, machine
 
+    if given.machine:
+        machine(given.json, _console())
+        return 0
     diagnosis = doctor(given.manifests, given.model, given.override, given.output, _console())
     return 1 if diagnosis.count("error") else 0
 

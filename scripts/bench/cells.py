@@ -7,7 +7,6 @@ Exit status 1 if the peephole cell takes more than twice as long as nn.LSTM.
 
 import argparse
 import importlib
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import torch
 import yaml
-from timing import measure, start, table
+from timing import bar, measure, ratio, start, table
 from torch import nn
 
 from seqlab.cells.cell import Cell
@@ -74,9 +73,9 @@ def main() -> int:
         "frames, one layer, one way, forward and backward\n"
     )
     print(table(seconds, "nn.LSTM", notes))
-    ratio = statistics.median(seconds["peephole"]) / statistics.median(seconds["nn.LSTM"])
-    print(f"\npeephole: {ratio:.2f} times nn.LSTM; the bar is {BAR}")
-    return int(ratio > BAR)
+    print()
+    met = bar("peephole, times as long as nn.LSTM", ratio(seconds, "peephole", "nn.LSTM"), BAR)
+    return int(not met)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from timing import bar, growth, measure
 
 from seqlab.data.augment import Gain, Speed
 from seqlab.data.cache import DecodedCache
@@ -117,6 +118,14 @@ def plan() -> bool:
     wall = time.perf_counter()
     sampler = BucketBatches(frames, 20_000, epoch=1)
     good = bar("plan of an epoch over 280,000 lines, s", time.perf_counter() - wall, 2)
+    fewer = {
+        "plan of 28,000 lines": lambda: BucketBatches(frames[:28_000], 20_000, epoch=1),
+        "plan of 280,000 lines": lambda: BucketBatches(frames, 20_000, epoch=1),
+    }
+    print(growth(measure(fewer, 5), "plan of 28,000 lines"))
+    random_order = np.random.default_rng(0).permutation(frames)
+    groups = random_order[: len(frames) // 16 * 16].reshape(-1, 16)
+    print(f"\npadding of random batches of 16: {100 * (1 - groups.mean() / groups.max(1).mean()):.1f} %")
     return bar("padding of it, %", 100 * sampler.padding, 2) and good
 
 
@@ -195,13 +204,6 @@ def _many(path: Path, lines: list[Line]) -> None:
 def peak() -> float:
     """Return the most memory that this process has used, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def bar(what: str, value: float, limit: float, least: bool = False) -> bool:
-    """Print a figure beside its bar; returns whether it is met."""
-    met = value >= limit if least else value < limit
-    print(f"{what}: {value:,.2f} (bar {'>=' if least else '<'} {limit:,g}){'' if met else '  MISSED'}", flush=True)
-    return met
 
 
 def main() -> None:

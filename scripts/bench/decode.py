@@ -30,7 +30,7 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import torch
-from timing import measure, start
+from timing import bar, installed, measure, start
 
 from seqlab.ctc.beam import Beam
 from seqlab.ctc.greedy import Greedy
@@ -119,9 +119,7 @@ class Bench:
         return result
 
     def bar(self, text: str, value: float, least: float) -> None:
-        fine = value >= least
-        print(f"{'ok' if fine else 'MISSED'}: {text}: {value:.2f}, bar {least}")
-        if not fine:
+        if not bar(text, value, least, least=True):
             self.missed.append(text)
 
     def start(self) -> None:
@@ -175,6 +173,10 @@ class Bench:
         model.save(binary)
         words = sorted({word for line in self.train for word in line.split()})
         lexicon.write_text("\n".join(words), encoding="utf-8")
+        letters = Corpus()
+        for line in self.train:
+            letters.add(list(line))
+        estimate(letters, 5, "char")[0].save(self.folder / "letters.ngram")
         fusion = {"lm": str(binary), "lm_weight": WEIGHT, "insertion_bonus": BONUS, "unknown_score": -10.0, "beam": 64}
         contenders = {
             "seqlab, open vocabulary": self.ours(**fusion),
@@ -183,6 +185,9 @@ class Bench:
                 **fusion, lexicon=str(lexicon), max_tokens=8, threshold=10.0
             ),
             "seqlab, no model": self.ours(beam=64),
+            "seqlab, model of characters": self.ours(
+                lm=str(self.folder / "letters.ngram"), lm_weight=0.5, insertion_bonus=BONUS, beam=64
+            ),
         }
         flashlight, other = importlib.util.find_spec("flashlight"), importlib.util.find_spec("pyctcdecode")
         if flashlight:
@@ -194,6 +199,8 @@ class Bench:
             build = build_ctcdecoder(["", *ALPHABET], str(arpa), words, alpha=WEIGHT, beta=BONUS)
             contenders["pyctcdecode"] = lambda: [build.decode(x, beam_width=64) for x in self.log_probs]
         result = self.run(contenders)
+        gain = result["seqlab, no model"][1] - result["seqlab, model of characters"][1]
+        self.bar("CER with a model of characters, lower than without one by", gain, 0.0)
         own = result["seqlab, lexicon"]
         if flashlight:
             pruned, whole = result["flashlight, 8 tokens, threshold 10"], result["flashlight, defaults"]
@@ -254,8 +261,7 @@ def main() -> None:
     given = parser.parse_args()
     start()
     for name in ("fast_ctc_decode", "flashlight", "pyctcdecode"):
-        if not importlib.util.find_spec(name):
-            print(f"{name} is not installed: left out")
+        installed(name)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(given.lines, given.rounds, Path(folder))
         bench.start()

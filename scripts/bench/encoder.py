@@ -1,14 +1,19 @@
-"""A training step of the BLSTM: seqlab's reversal against packing, on bucketed lengths.
+"""A training step of the BLSTM: seqlab's reversal against packing, on bucketed lengths; beside it the GEMM rate.
 
 Run: python scripts/bench/encoder.py [--hidden-size 512 --num-layers 4] [--frames T] [--rounds N]
+
+Matrix products do nearly all of the work, so their rate is the roof: large ones as of the input, and those of a frame,
+lines x cells by 4 cells, which the recurrence cannot do without. They are torch.mm's: what oneDNN does inside of an
+LSTM may be quicker.
 """
 
 import argparse
+import statistics
 from collections.abc import Callable
 from unittest import mock
 
 import torch
-from timing import measure, start, table
+from timing import bar, growth, measure, ratio, start, table, threads
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -75,6 +80,53 @@ def main() -> None:
         f"{int(lengths.max())} frames, padding {padding:.1%}, forward and backward\n"
     )
     print(table(seconds, "packed nn.LSTM, fp32", notes))
+    best = {kind: statistics.median(seconds[f"seqlab BLSTM, {kind}"]) for kind in ("fp32", "bf16")}
+    roof(encoder, arguments, best)
+
+    def longer(repeat: int, times: int) -> Callable[[], None]:
+        """Return a step of so many times as many lines, so many times as long."""
+        y, sizes = x.repeat(repeat, times, 1), times * lengths.repeat(repeat)
+        return step(lambda: encoder(y, sizes)[0], False)
+
+    more = {"fp32, as above": longer(1, 1), "lines twice as long": longer(1, 2), "twice as many lines": longer(2, 1)}
+    print(growth(measure(more, arguments.rounds), "fp32, as above"))
+    print(threads(more["fp32, as above"], arguments.rounds))
+    size = f"{arguments.num_layers} x {arguments.hidden_size}"
+    print()
+    bar(
+        f"{size}, times as fast as packed nn.LSTM",
+        ratio(seconds, "packed nn.LSTM, fp32", "seqlab BLSTM, fp32"),
+        1.35,
+        least=True,
+    )
+    bar(f"{size}, largest difference to packed", float((ways["seqlab BLSTM"]() - exact).abs().max()), 1e-6)
+    bar(
+        f"{size}, bf16, times as fast as nn.LSTM in fp32",
+        ratio(seconds, "padded nn.LSTM, fp32", "seqlab BLSTM, bf16"),
+        1.4,
+        least=True,
+    )
+
+
+def roof(encoder: BLSTM, given: argparse.Namespace, best: dict[str, float]) -> None:
+    """Print the rates of matrix products beside that of the encoder's step."""
+    cells, lines, frames = given.hidden_size, given.lines, given.frames
+    weights = sum(p.numel() for name, p in encoder.lstm.named_parameters() if "weight" in name)
+    print("\n| GFLOP/s | product of the input | product of a frame | the step | share of the input's |")
+    print("|---|---|---|---|---|")
+    for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        weight = torch.randn(cells, 4 * cells).to(dtype)
+        inputs, states = torch.randn(lines * frames, cells).to(dtype), torch.randn(lines, cells).to(dtype)
+
+        def recur(states: Tensor = states, weight: Tensor = weight) -> None:
+            for _ in range(frames):
+                states @ weight
+
+        seconds = measure({"input": lambda a=inputs, b=weight: a @ b, "frame": recur}, given.rounds)
+        product = 2 * lines * frames * cells * 4 * cells / 1e9
+        rates = [product / statistics.median(seconds[name]) for name in ("input", "frame")]
+        step = 3 * 2 * weights * lines * frames / 1e9 / best[kind]  # forward, and twice as much backward
+        print(f"| {kind} | {rates[0]:.0f} | {rates[1]:.0f} | {step:.0f} | {step / rates[0]:.0%} |")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
 from seqlab.cells.initial import Init, start_gates
+from seqlab.encoders import _lstm_backward
 from seqlab.encoders._regular import Dropout, Growth, check_shares
 
 # Up to so many lines bfloat16 is slower than float32 on a CPU: a training step of 2 x 192 takes 1.3 times as long for
 # two, 1.1 for three, as long or less for four (scripts/bench/encoder.py --lines 2 --hidden-size 192 --num-layers 2
 # --input-size 128 --frames 165, and --lines 3, 4).
 SMALL = 3
+# Lines times cells from which a bfloat16 layer is trained by ``_lstm_backward`` on a CPU: below, its calls frame by
+# frame cost more than they save (scripts/bench/encoder.py: "seqlab BLSTM, bf16" against "padded nn.LSTM, bf16").
+WIDE = 4096
 PIECE = 16384  # frames, times lines, per piece when no gradient is needed
 FEW = 3  # frames up to which a cell by itself is quicker than the fused kernel (scripts/bench/streaming.py)
 Layers = list[tuple[Tensor, Tensor]]  # hidden and cell state of each layer, (1, B, any)
@@ -230,6 +234,14 @@ class BLSTM(nn.Module):
                 shown[layer + 1] = mask_padding(x.transpose(0, 1), lengths)
         return mask_padding(x.transpose(0, 1), lengths)
 
+    def _by_products(self, x: Tensor) -> bool:
+        """Whether x (T, B, F) is trained on in bfloat16 with the backward pass that is quick for large products."""
+        if x.device.type != "cpu" or self.lstm.proj_size or x.shape[1] * self.lstm.hidden_size < WIDE:
+            return False
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or not torch.is_grad_enabled():
+            return False
+        return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
     def _both_ways(self, x: Tensor, weights: Sequence[Sequence[Tensor]], backwards: tuple[Tensor, Tensor]) -> Tensor:
         states = self._run(x, weights[0])
         reverse = self._run(x, weights[1], backwards)
@@ -245,6 +257,9 @@ class BLSTM(nn.Module):
             dropped = functional.dropout(weights[1], self.recurrent_dropout)
             weights = [weights[0], dropped, *weights[2:]]
         frames, lines = x.shape[:2]
+        if self._by_products(x):
+            x = x if order is None else x[order]
+            return _lstm_backward.lstm(x.bfloat16(), [weight.bfloat16() for weight in weights])
         hidden, cell = self._zeros(x)
         whole = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
         size = frames if whole else max(PIECE // lines, 1)

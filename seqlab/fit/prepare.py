@@ -1,6 +1,5 @@
 """Look, divide, examine, choose: from somebody's data to manifests and the experiment of a training."""
 
-import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from seqlab.fit.discover import discover
 from seqlab.fit.items import MAX_FAULTY
 from seqlab.fit.speed import on_gpu, seconds_per_pass
 from seqlab.fit.split import divide
+from seqlab.machine import quicker, threads_to_try
 from seqlab.manifest import Line, read_manifest, read_manifests, write_manifest
 from seqlab.model import build_on_meta
 
@@ -30,8 +30,6 @@ JOINED_LINES = 200  # strings joined of the single recordings of dev and test ea
 RESERVE = 0.05  # share of the time that tuning and evaluation get
 LEAST_TRAINED = 0.5  # share of the time that training gets, however long the rest takes
 MEASURED = 0.02  # share of the time that a measurement of speed may take, 5 s at most
-QUICKER = 1.3  # how much quicker other threads or another precision must be to be taken
-MOST_THREADS = 4  # nets of these sizes gain nothing from more
 
 
 @dataclass(slots=True)
@@ -246,8 +244,7 @@ def _fit_time(experiment: _Experiment, lines: list[Line], tokenizer: Any) -> flo
     most = min(5.0, MEASURED * 60 * minutes)
     wall, cpu = seconds_per_pass(config, lines, lines, tokenizer, most)
     gpu = on_gpu(config)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = min(cores, MOST_THREADS)
+    threads = threads_to_try()
     training = config["training"]
     for key, value, wanted in (
         ("threads", threads, training["threads"] == 1 < threads and not gpu),
@@ -257,8 +254,10 @@ def _fit_time(experiment: _Experiment, lines: list[Line], tokenizer: Any) -> flo
             continue
         trial = {**config, "training": {**training, key: value}}
         now, now_cpu = seconds_per_pass(trial, lines, lines, tokenizer, most)
-        if now * QUICKER < wall:
-            choice.set({f"training.{key}": value}, f"{wall / now:.1f} times as quick as {training[key]} here")
+        # of one thread its CPU time counts, as others may be at work on the machine
+        before, after = (cpu, now_cpu) if trial["training"]["threads"] == 1 else (wall, now)
+        if quicker(after, before):
+            choice.set({f"training.{key}": value}, f"{before / after:.1f} times as quick as {training[key]} here")
             config, training, wall, cpu = trial, trial["training"], now, now_cpu
     ratio = max(cpu / wall, 1.0) if training["threads"] > 1 and not gpu else 1.0
     passes = 60 * minutes * (1 - RESERVE) / max(wall if gpu else cpu / ratio, 1e-9)

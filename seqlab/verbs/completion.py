@@ -36,7 +36,7 @@ _seqlab() {
             local inspect="--id --text --layer --direction --cells --start --end --reach --lines --output"
             COMPREPLY=($(compgen -f -W "$inspect --threads --device" -- "$word"))
             ;;
-        doctor) COMPREPLY=($(compgen -f -W "--model --override --output" -- "$word")) ;;
+        doctor) COMPREPLY=($(compgen -f -W "--model --override --output --machine --json" -- "$word")) ;;
         tune)
             local tune="--lm --order --neural --neural-mode --dev --metric --beam --threads"
             COMPREPLY=($(compgen -f -W "$tune" -- "$word"))

@@ -1,18 +1,25 @@
-"""seqlab doctor: examine manifests before training."""
+"""seqlab doctor: examine manifests before training, or the machine."""
 
+import json
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
+from rich.table import Table
 
 from seqlab.config import build, compose
 from seqlab.diagnosis import Diagnosis
 from seqlab.doctor import examine
 from seqlab.errors import ConfigError
+from seqlab.machine import Choice, Probe, choose, probe
 from seqlab.manifest import Line, read_manifest, read_manifests
 from seqlab.model import CTCModel
 from seqlab.recognizer import Recognizer
+from seqlab.verbs import transcribe
 
 
 def doctor(
@@ -57,3 +64,57 @@ def doctor(
     diagnosis.write(Path(out))
     console.print(f"the whole list: {out}", highlight=False, markup=False, soft_wrap=True)
     return diagnosis
+
+
+def machine(as_json: bool, console: Console) -> None:
+    """Measure this machine and say what suits it.
+
+    Args:
+        as_json: one JSON object on the standard output: machine, measured, choices.
+        console: for the table.
+    """
+    found = probe()
+    choices = choose(found, defaults())
+    if as_json:
+        sys.stdout.write(json.dumps(told(found, choices), indent=2) + "\n")
+        return
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"{found.processor}, {found.cores} core(s), {found.memory_gb:g} GB; {found.gpu or 'no GPU'}")
+    for (precision, threads), rate in found.gflops.items():
+        say(f"matrices, {precision}, {threads} thread(s): {rate:.0f} GFLOP/s")
+    if found.load >= found.cores:
+        say(f"other programs are at work (load {found.load:g}): measure again when it is quiet")
+    table = Table("setting", "default", "here", "why")
+    for c in choices:
+        table.add_row(c.setting, str(c.default), str(c.choice) if c.agrees else f"{c.choice}  <-", c.why)
+    console.print(table, highlight=False, markup=False)
+    settings = " ".join(f"{c.setting}={c.choice}".lower() for c in choices if not c.agrees and c.setting[0] != "-")
+    if settings:
+        say(f"for a training here: seqlab train ... {settings}")
+
+
+def defaults() -> dict[str, Any]:
+    """Return what seqlab train and seqlab transcribe use when nothing is said, by setting."""
+    config = compose("train", [])
+    keys = ("accelerator", "threads", "precision", "find_budget")
+    options = vars(transcribe.build_parser().parse_args(["RUN", "FILE"]))
+    return (
+        {f"training.{key}": config["training"][key] for key in keys}
+        | {f"data.{key}": config["data"][key] for key in ("batch_frames", "num_workers")}
+        | {f"--{name}": options[name] for name in ("device", "backend", "threads", "processes")}
+    )
+
+
+def told(found: Probe, choices: Sequence[Choice]) -> dict[str, Any]:
+    """Return what was found and chosen as what JSON can hold."""
+    measured = asdict(found)
+    for name in ("gflops", "step_s"):
+        measured[name] = [
+            {"precision": precision, "threads": threads, "value": round(value, 5)}
+            for (precision, threads), value in measured[name].items()
+        ]
+    measured["read_s"] = [{"threads": count, "value": round(value, 5)} for count, value in found.read_s.items()]
+    return {"machine": measured, "choices": [asdict(choice) | {"agrees": choice.agrees} for choice in choices]}

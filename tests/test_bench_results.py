@@ -1,0 +1,97 @@
+"""The page of scripts/bench/all: figures are read from what benches print, never typed in."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCH = Path(__file__).parents[1] / "scripts" / "bench"
+TABLE = """
+| contender | CPU s | spread | times as fast as nn.LSTM | note |
+|---|---|---|---|---|
+| nn.LSTM | 0.5000 | 2% | 1.00 |  |
+| int8 | 0.1000 | 2% | 5.00 | 11.0 MB |
+"""
+
+
+@pytest.fixture(scope="module")
+def results() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_results", BENCH / "results.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bench_results"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def goal(results: ModuleType, number: str, words: str) -> object:
+    return next(g for g in results.GOALS if g.number == number and words in g.words)
+
+
+def done(results: ModuleType, name: str, output: str, **more: object) -> object:
+    bench = next(b for b in results.BENCHES if b.name == name)
+    return results.Done(bench, f"python scripts/bench/{bench.command}", output, 3.0, **more)
+
+
+def test_seconds_of_every_table(results: ModuleType) -> None:
+    assert results.seconds_of(TABLE + "text\n" + TABLE.replace("0.1000", "0.2500")) == [
+        {"nn.LSTM": 0.5, "int8": 0.1},
+        {"nn.LSTM": 0.5, "int8": 0.25},
+    ]
+
+
+def test_a_ratio_of_two_rows(results: ModuleType) -> None:
+    int8 = goal(results, "P7", "share of the time")
+    assert int8.figure({"onnx": TABLE}) == pytest.approx(0.2)
+    assert int8.met(0.2)
+    assert not int8.met(0.3)
+    assert int8.figure({"onnx": "nothing"}) is None
+    assert int8.figure({}) is None
+
+
+def test_a_figure_beside_its_bar_is_what_timing_prints(results: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("bench_timing", BENCH / "timing.py")
+    assert spec is not None
+    assert spec.loader is not None
+    timing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(timing)
+    assert timing.bar("fbank, times as fast as torchaudio's", 1.75, 1.6, least=True)
+    assert not timing.bar("padding of it, %", 2.5, 2)
+    output = capsys.readouterr().out
+    assert output == (
+        "ok: fbank, times as fast as torchaudio's: 1.75, bar >= 1.6\nMISSED: padding of it, %: 2.5, bar <= 2\n"
+    )
+    assert goal(results, "P1", "torchaudio").figure({"features": output}) == 1.75
+    padding = goal(results, "P3", "padding")
+    assert padding.figure({"data, plan": output}) == 2.5
+    assert not padding.met(2.5)
+
+
+def test_page_tells_what_is_met_missed_left_out_and_failed(results: ModuleType) -> None:
+    runs = [
+        done(results, "features", "ok: fbank, times as fast as torchaudio's: 1.75, bar >= 1.6\n"),
+        done(results, "data, plan", "MISSED: padding of it, %: 2.5, bar <= 2\n", status=1),
+        done(results, "onnx", "OSError: no\n", status=2),
+        results.Done(next(b for b in results.BENCHES if b.name == "an hour of audio"), told="needs --data"),
+    ]
+    page = results.page(runs, "python scripts/bench/all", "today; numpy 2.4.6", "## Notes\n")
+    assert "| P1 | filterbank, times as fast as torchaudio's | 1.75 | >= 1.6 | yes | `python scripts/" in page
+    assert "| P3 | padding of shuffled buckets, % | 2.5 | <= 2 | **no** |" in page
+    assert (
+        "| P13 | an hour to text, times as fast as eager and pyctcdecode | not measured | >= 4 | needs --data |" in page
+    )
+    assert "| P14 | runs with numpy of major version | 2 | >= 2 | yes |" in page
+    assert "**failed**, exit status 2" in page
+    assert "Left out: needs --data." in page
+
+
+def test_every_goal_names_a_bench_and_every_bench_a_file(results: ModuleType) -> None:
+    names = {bench.name for bench in results.BENCHES}
+    assert len(names) == len(results.BENCHES)
+    assert {goal.bench for goal in results.GOALS} <= names | {"machine"}
+    assert {goal.number for goal in results.GOALS} == {f"P{n}" for n in range(1, 15)}
+    for bench in results.BENCHES:
+        assert (BENCH / bench.command.split()[0]).is_file(), bench.command

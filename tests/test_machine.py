@@ -1,0 +1,120 @@
+"""What suits a machine: choices from hand-made measurements, and what the command says."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from seqlab.config import compose
+from seqlab.machine import Probe, choose, probe
+from seqlab.verbs.doctor import defaults, told
+from tests.conftest import Run
+
+QUIET = Probe(
+    processor="a processor",
+    cores=4,
+    memory_gb=16.0,
+    load=0.1,
+    gpu=None,
+    gpu_bf16=False,
+    threads=4,
+    gflops={("32-true", 1): 80.0, ("bf16-mixed", 1): 190.0, ("32-true", 4): 300.0, ("bf16-mixed", 4): 600.0},
+    step_s={("32-true", 1): 0.10, ("bf16-mixed", 1): 0.07, ("32-true", 4): 0.05, ("bf16-mixed", 4): 0.04},
+    read_s={1: 0.020, 4: 0.018},
+    features_s=0.005,
+    onnxruntime=True,
+)
+
+
+def chosen(found: Probe, **changed: Any) -> dict[str, Any]:
+    return {c.setting: c.choice for c in choose(found, defaults() | changed)}
+
+
+def test_a_machine_with_idle_cores_and_bfloat16() -> None:
+    choice = chosen(QUIET)
+    assert choice["training.precision"] == "bf16-mixed"  # 0.10 / 0.07 = 1.43
+    assert choice["training.threads"] == 4  # 0.07 / 0.04 = 1.75
+    assert choice["--threads"] == 1  # 0.020 / 0.018 = 1.11
+    assert choice["data.num_workers"] == 0  # all cores train
+    assert choice["training.find_budget"] is False
+
+
+def test_little_gain_changes_nothing() -> None:
+    slow = replace(QUIET, step_s={key: 0.10 if key[0] == "32-true" else 0.09 for key in QUIET.step_s})
+    choice = chosen(slow)
+    assert choice["training.precision"] == "32-true"  # 1.11 times as quick
+    assert choice["training.threads"] == 1
+
+
+def test_bfloat16_that_is_emulated_is_taken_back() -> None:
+    emulated = replace(QUIET, step_s={**QUIET.step_s, ("bf16-mixed", 1): 0.5, ("bf16-mixed", 4): 0.5})
+    changed = {"training.precision": "bf16-mixed"}
+    assert chosen(emulated, **changed)["training.precision"] == "32-true"
+    assert chosen(emulated)["training.threads"] == 4  # of float32: 0.10 / 0.05
+
+
+def test_a_reading_process_where_features_are_slow_and_a_core_is_idle() -> None:
+    slow = replace(QUIET, features_s=0.03, step_s=dict.fromkeys(QUIET.step_s, 0.08))
+    assert chosen(slow)["data.num_workers"] == 1  # (0.08 + 0.03) / 0.08 = 1.4
+    assert chosen(replace(slow, cores=1, threads=1))["data.num_workers"] == 0
+
+
+def test_busy_cores_are_left_alone() -> None:
+    found = replace(QUIET, load=9.0, threads=1, step_s={key: s for key, s in QUIET.step_s.items() if key[1] == 1})
+    choices = {c.setting: c for c in choose(found, defaults())}
+    assert choices["training.threads"].choice == choices["--threads"].choice == 1
+    assert "load 9" in choices["training.threads"].why
+
+
+def test_a_gpu() -> None:
+    choice = chosen(replace(QUIET, gpu="a GPU", gpu_bf16=True, cores=16))
+    assert choice["training.precision"] == "bf16-mixed"
+    assert choice["training.threads"] == 1
+    assert choice["training.find_budget"] is True
+    assert choice["data.num_workers"] == 4
+    assert choice["--backend"] == "torch"
+    assert chosen(replace(QUIET, gpu="an old GPU"))["training.precision"] == "32-true"
+
+
+def test_defaults_are_those_of_training_and_transcribing() -> None:
+    config = compose("train", [])
+    assert defaults()["training.threads"] == config["training"]["threads"] == 1
+    assert defaults()["data.num_workers"] == config["data"]["num_workers"] == 0
+    assert defaults()["--backend"] == "torch"
+    compose("train", ["training.threads=4", "training.precision=bf16-mixed", "training.find_budget=true"])
+
+
+def test_every_choice_has_a_reason_and_fits_json() -> None:
+    choices = choose(QUIET, defaults())
+    assert all(choice.why for choice in choices)
+    found = json.loads(json.dumps(told(QUIET, choices)))
+    assert found["machine"]["cores"] == 4
+    assert {"precision": "32-true", "threads": 4, "value": 0.05} in found["machine"]["step_s"]
+    row = next(c for c in found["choices"] if c["setting"] == "training.precision")
+    assert (row["default"], row["choice"], row["agrees"]) == ("32-true", "bf16-mixed", False)
+
+
+def test_probe_measures_and_leaves_the_threads_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqlab.machine.ROUNDS", 1)
+    before = torch.get_num_threads()
+    found = probe()
+    assert torch.get_num_threads() == before
+    assert found.cores >= 1
+    assert set(found.step_s) == {(p, n) for p in ("32-true", "bf16-mixed") for n in {1, found.threads}}
+    assert all(value > 0 for value in [*found.step_s.values(), *found.gflops.values(), found.features_s])
+
+
+def test_the_command(monkeypatch: pytest.MonkeyPatch, seqlab: Run) -> None:
+    monkeypatch.setattr("seqlab.verbs.doctor.probe", lambda: QUIET)
+    done = seqlab("doctor", "--machine")
+    assert done.returncode == 0
+    assert "a processor, 4 core(s)" in done.stdout
+    assert "seqlab train ... training.threads=4 training.precision=bf16-mixed" in done.stdout
+    assert json.loads(seqlab("doctor", "--machine", "--json").stdout)["machine"]["processor"] == "a processor"
+
+
+def test_options_that_do_not_go_together(seqlab: Run) -> None:
+    assert seqlab("doctor", "--machine", "train.jsonl").returncode == 2
+    assert seqlab("doctor", "train.jsonl", "--json").returncode == 2
