@@ -79,21 +79,29 @@ class Task(LightningModule):
         self._clock = self._now()
 
     def _now(self) -> float:
-        return time.monotonic() if self.device.type == "cuda" else time.process_time()
+        if self.device.type == "cuda":
+            return time.monotonic()
+        return time.process_time() + float(getattr(self.trainer.datamodule, "reading_s", 0.0))  # type: ignore[attr-defined]
 
     def _progress(self) -> float:
-        """Return the share of the run that is done, by time, steps or epochs."""
-        if self.budget_s:
-            now = self._now()
-            self.spent_s += now - self._clock
-            self._clock = now
-            if self.trainer.world_size == 1:
-                return self.spent_s / self.budget_s
-            # one learning rate and one end for all, by the busiest; each keeps its own sum
-            if self._busiest_s is None or self.trainer.fit_loop.epoch_loop.total_batch_idx % SHARE_EVERY == 0:
-                spent = torch.tensor(self.spent_s, dtype=torch.float64, device=self.device)
-                self._busiest_s = float(self.trainer.strategy.reduce(spent, reduce_op="max"))
-            return self._busiest_s / self.budget_s
+        """Return the share of the run that is done: by time, steps or epochs, whichever ends it first."""
+        return max(self._time_spent() if self.budget_s else 0.0, self._work_done())
+
+    def _time_spent(self) -> float:
+        """Return the share of the time budget that is spent."""
+        now = self._now()
+        self.spent_s += now - self._clock
+        self._clock = now
+        if self.trainer.world_size == 1:
+            return self.spent_s / self.budget_s
+        # one learning rate and one end for all, by the busiest; each keeps its own sum
+        if self._busiest_s is None or self.trainer.fit_loop.epoch_loop.total_batch_idx % SHARE_EVERY == 0:
+            spent = torch.tensor(self.spent_s, dtype=torch.float64, device=self.device)
+            self._busiest_s = float(self.trainer.strategy.reduce(spent, reduce_op="max"))
+        return self._busiest_s / self.budget_s
+
+    def _work_done(self) -> float:
+        """Return the share of the steps or epochs that is done; 0 where there is no limit."""
         trainer = self.trainer
         steps = trainer.global_step / trainer.max_steps if trainer.max_steps and trainer.max_steps > 0 else 0.0
         if (trainer.max_epochs or -1) < 0:

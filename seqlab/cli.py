@@ -118,7 +118,10 @@ def _doctor(arguments: Sequence[str]) -> int:
         help="setting of seqlab train, e.g. stem.factor=2",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", default="doctor.jsonl", help="the whole list (default %(default)s)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the whole list (default doctor.jsonl); with --machine: what --json prints (default: no file)",
     )
     parser.add_argument(
         "--machine", action="store_true", help="no manifests: measure this machine and say what suits it, and why"
@@ -132,9 +135,9 @@ def _doctor(arguments: Sequence[str]) -> int:
     from seqlab.verbs.doctor import doctor, machine
 
     if given.machine:
-        machine(given.json, _console())
+        machine(given.json, given.output, _console())
         return 0
-    diagnosis = doctor(given.manifests, given.model, given.override, given.output, _console())
+    diagnosis = doctor(given.manifests, given.model, given.override, given.output or "doctor.jsonl", _console())
     return 1 if diagnosis.count("error") else 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from seqlab.config import Config
+from seqlab.config import Config, with_defaults
 from seqlab.errors import ConfigError
 from seqlab.model import CTCModel, build_on_meta
 from seqlab.recognizer import Recognizer
@@ -28,7 +28,8 @@ def load_start(config: Config) -> Recognizer:
     must be those of the model in any case, as its symbols would mean something else. Dropout is free to change, and
     so is what a chunk sees. The encoder may be another one if its weights are equal in name and shape:
     ``latency_controlled`` goes on from ``blstm``, ``look_ahead`` from ``lstm``. Normalisation by lines may become
-    global: its statistics are then measured as for a new model.
+    global: its statistics are then measured as for a new model. What either configuration does not name has the default
+    of its class: a model older than an argument works with its default.
 
     Raises:
         ConfigError: text or network differ from the model's; the message says what to set.
@@ -51,11 +52,10 @@ def load_start(config: Config) -> Recognizer:
         other = config["encoder"]["_target_"] != theirs["encoder"]["_target_"]
         global_now = (theirs["normalize"]["kind"], config["normalize"]["kind"]) == ("line", "global")
         different = [
-            f"{node}.{key} is {config[node].get(key)!r}, the model has {value!r}"
+            fault
             for node in NETWORK
             if not (node == "encoder" and other) and not (node == "normalize" and global_now)
-            for key, value in theirs[node].items()
-            if config[node].get(key) != value and not key.endswith(FREE)
+            for fault in _differences(node, config[node], theirs[node])
         ]
         if other and not different:
             different = _other_weights(build_on_meta(config).encoder, start.model.encoder)
@@ -64,6 +64,17 @@ def load_start(config: Config) -> Recognizer:
     if faults:
         raise ConfigError(f"init.model {init['model']} does not fit the configuration:\n  " + "\n  ".join(faults))
     return start
+
+
+def _differences(name: str, ours: Config, theirs: Config) -> list[str]:
+    """Say in which settings two nodes differ; of two classes, that they are two."""
+    ours, theirs = with_defaults(ours, name), with_defaults(theirs, name)
+    same = ours["_target_"] == theirs["_target_"]
+    return [
+        f"{name}.{key} is {ours.get(key)!r}, the model has {theirs.get(key)!r}"
+        for key in (dict.fromkeys([*theirs, *ours]) if same else ("_target_",))
+        if ours.get(key) != theirs.get(key) and not key.endswith(FREE)
+    ]
 
 
 def _other_weights(ours: nn.Module, theirs: nn.Module) -> list[str]:

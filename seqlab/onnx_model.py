@@ -4,6 +4,7 @@ recognizer = Recognizer.load("exported/fsdd", backend="onnx")
 """
 
 import json
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,9 @@ METADATA = "seqlab"  # key of the graph's metadata: a JSON object, see seqlab.ex
 INPUTS, OUTPUTS = ("signal", "lengths"), ("log_probs", "log_probs_lengths")
 LARGEST_RATE = 1_000_000  # Hz
 LARGEST_REACH = 60 * LARGEST_RATE  # inputs that an output frame may wait for
+LARGEST_STATE = 2**26  # numbers
+# What graphs of one model have in common, by the names of both classes' attributes.
+COMMON = ("kind", "sample_rate", "frame_shift", "num_weights", "num_symbols")
 
 
 class OnnxModel:
@@ -75,9 +79,18 @@ class OnnxModel:
 
     @cached_property
     def streaming(self) -> "StreamingGraph":
-        """The graph beside this one that reads piece by piece, see ``StreamingGraph``."""
-        name = self.file.name
-        return StreamingGraph(self.file.with_name(name.replace("model", "streaming", 1)), self.threads)
+        """The graph beside this one that reads piece by piece, see ``StreamingGraph``.
+
+        Raises:
+            ConfigError, DataError: as there; it is of another model than this one.
+        """
+        file = self.file.with_name(self.file.name.replace("model", "streaming", 1))
+        graph = StreamingGraph(file, self.threads)
+        for key in COMMON:
+            if (own := getattr(self, key)) != (other := getattr(graph, key)):
+                cure = "export it again with --streaming"
+                raise DataError(f"{file} is of another model: {key} is {other}, in {self.file.name} {own}; {cure}")
+        return graph
 
     def log_probs_of(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return log-probabilities (T, V) of signals (S, ...), run as one batch; too short ones give T = 0."""
@@ -104,6 +117,7 @@ class StreamingGraph:
 
     Attributes:
         latency: seconds (points, frames) until what was heard is in the result.
+        kind, sample_rate, frame_shift, num_weights, num_symbols: of the model, as of ``OnnxModel``.
 
     Raises:
         ConfigError: there is no such file, or onnxruntime is not installed.
@@ -127,15 +141,17 @@ class StreamingGraph:
             told = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA])
             sizes = [told[key] for key in ("step", "before", "after", "shortest", "delay")]
             self.step, self.before, self.after, self.shortest, self.delay = sizes
-            rate = float(told["sample_rate"])
-            fits = all(type(size) is int and 0 <= size <= LARGEST_REACH for size in sizes) and 0 < rate <= LARGEST_RATE
-            fits = fits and min(self.step, self.after, self.shortest) > 0
-        except (KeyError, ValueError, TypeError):
+            self.kind, self.num_weights = str(told["kind"]), int(told["weights"])
+            self.sample_rate, self.frame_shift = float(told["sample_rate"]), float(told["frame_shift"])
+            self.num_symbols = self.session.get_outputs()[0].shape[2]
+            fits = all(type(size) is int and 0 <= size <= LARGEST_REACH for size in sizes)
+            fits = fits and 0 < self.sample_rate <= LARGEST_RATE and min(self.step, self.after, self.shortest) > 0
+            fits = fits and all(shape and math.prod(shape) <= LARGEST_STATE for shape in self.states.values())
+        except (KeyError, ValueError, TypeError, IndexError):
             fits = False
-        if not fits or not self.states or not all(self.states.values()) or next(iter(inputs)) != INPUTS[0]:
+        if not fits or not self.states or next(iter(inputs)) != INPUTS[0]:
             raise DataError(f"{file} is no graph of seqlab export --streaming; export it again")
-        self.num_symbols = self.session.get_outputs()[0].shape[2]
-        self.latency = (self.delay * self.step + self.after) / rate
+        self.latency = (self.delay * self.step + self.after) / self.sample_rate
 
     def stream(self) -> "OnnxStream":
         """Return what reads one line."""
@@ -166,6 +182,8 @@ class OnnxStream:
         that are certain by now."""
         graph = self._graph
         step = graph.step
+        if not len(x) and self._held is not None:
+            x = self._held[:0]  # nothing has no shape of its own
         held = x if self._held is None or not len(self._held) else np.concatenate([self._held, x])
         end, first = self._start + len(held), self._start // step
         if last:

@@ -22,6 +22,7 @@ from seqlab.decoding import FILE, run_folder, same_reading, stored
 from seqlab.errors import ConfigError, DataError, UserError
 from seqlab.hub import fetched
 from seqlab.media import read_audio, read_image
+from seqlab.media.containers import overflowing
 from seqlab.onnx_model import FILES, OnnxModel
 from seqlab.outputs.transcript import Alternative, Transcript, Word
 
@@ -180,11 +181,10 @@ class Recognizer:
 
         Raises:
             FileNotFoundError: a file is missing.
-            DataError: a file is not readable; what is too short for one frame has an empty transcript.
+            DataError: a file is not readable, or an array not what the model takes; what is too short for one frame has
+                an empty transcript.
         """
-        if hasattr(source, "numpy"):  # a tensor
-            source = source.numpy(force=True)
-        if isinstance(source, str | Path | np.ndarray):
+        if not isinstance(source, list | tuple):
             return self.transcribe([source], sample_rate)[0]
         signals = [self.open(item, sample_rate) for item in source]
         names = [str(item) if isinstance(item, str | Path) else "" for item in source]
@@ -204,7 +204,7 @@ class Recognizer:
         """
         frontend = self.model.frontend
         path = source if isinstance(source, str | Path) else None
-        array = np.asarray(source) if path is None else np.zeros(0)
+        array = numbers(source) if path is None else np.zeros(0)
         rate = self.model.sample_rate
         if self.kind == "audio":
             audio = read_audio(path, int(rate))[0] if path is not None else self._audio(array, sample_rate)
@@ -219,7 +219,7 @@ class Recognizer:
                     signal.step, signal.offset = -step, (len(ink) - left) * step
                 return signal
             if self.kind == "strokes":
-                ink = self.source.open(path) if path is not None else _ink(array)
+                ink = self.source.open(path) if path is not None else ink_points(array)
                 at = np.append(frontend.places(ink), len(ink))
                 return Signal(self.source.signal(ink), unit="points", at=at)
             frames = self.source.open(path) if path is not None else frontend.prepare(array)
@@ -230,20 +230,21 @@ class Recognizer:
 
     def _audio(self, source: np.ndarray, sample_rate: int | None) -> np.ndarray:
         rate = self.model.sample_rate
-        if np.issubdtype(source.dtype, np.unsignedinteger):
+        if source.dtype.kind not in "fi":
             raise DataError(f"audio must hold floats or signed integers, got {source.dtype}")
         scale = np.iinfo(source.dtype).max if np.issubdtype(source.dtype, np.integer) else 1
-        audio = np.asarray(source, dtype=np.float32) / np.float32(scale)
+        with np.errstate(over="ignore"):
+            audio = np.asarray(source, dtype=np.float32) / np.float32(scale)
         if sample_rate is not None and sample_rate <= 0:
             raise DataError(f"sample_rate must be positive, got {sample_rate}")
         if audio.ndim != 1:
             raise DataError(f"audio must be mono, shape (S,); got {audio.shape}")
+        if (at := overflowing(audio)) is not None:
+            raise DataError(f"the audio holds a sample of {audio[at]:g}, at place {at}; give samples in [-1, 1]")
         if sample_rate and sample_rate != rate:
             import soxr
 
             audio = soxr.resample(audio, sample_rate, rate)
-        if not np.isfinite(audio).all():
-            raise DataError("the audio holds values that are not finite")
         return audio
 
     def emissions(self, signals: Sequence[np.ndarray]) -> "list[Tensor]":
@@ -370,9 +371,31 @@ def _grey(image: np.ndarray) -> np.ndarray:
     return np.asarray(image @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)  # as Pillow's mode L
 
 
-def _ink(points: np.ndarray) -> np.ndarray:
-    """Check ink (N, 4)."""
-    points = np.asarray(points, dtype=np.float32)
+def numbers(source: Any) -> np.ndarray:
+    """Return what is an array of real numbers as one.
+
+    Raises:
+        DataError: it holds something else, or is a single number.
+    """
+    try:
+        array = np.asarray(source.numpy(force=True) if hasattr(source, "numpy") else source)  # a tensor has
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"needs an array of real numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"needs an array of real numbers, got {array.dtype}")
+    if not array.ndim:
+        raise DataError("needs an array, got a single number")
+    return array
+
+
+def ink_points(points: np.ndarray) -> np.ndarray:
+    """Return ink (N, 4) as float32.
+
+    Raises:
+        DataError: it has another form, or numbers that are not finite.
+    """
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        points = np.asarray(points, dtype=np.float32)
     if points.ndim != 2 or points.shape[1] != 4 or not np.isfinite(points).all():
         raise DataError(f"ink must be finite points (N, 4): x, y, time, end of stroke; got {points.shape}")
     return points

@@ -1,9 +1,11 @@
 """The page of scripts/bench/all: figures are read from what benches print, never typed in."""
 
 import importlib.util
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,29 @@ def test_page_tells_what_is_met_missed_left_out_and_failed(results: ModuleType) 
     assert "| P14 | runs with numpy of major version | 2 | >= 2 | yes |" in page
     assert "**failed**, exit status 2" in page
     assert "Left out: needs --data." in page
+
+
+def test_the_page_is_there_after_each_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    script = runpy.run_path(str(BENCH / "all"))
+    out = tmp_path / "page.md"
+
+    def run(bench: Any, names: dict[str, str], quick: bool) -> object:
+        if bench.name == "decode":
+            raise KeyboardInterrupt
+        return script["Done"](
+            bench, "python ctc.py", "ok: 32 symbols, times as fast as torch's loss: 7, bar >= 5\n", 3.0
+        )
+
+    monkeypatch.setattr("sys.argv", ["all", "--only", "ctc", "decode", "-o", str(out)])
+    main = script["main"]
+    main.__globals__.update(run=run, machine=lambda: "today; numpy 2.4.6")
+    with pytest.raises(KeyboardInterrupt):
+        main()
+    text = out.read_text(encoding="utf-8")
+    assert "| P6 | CTC loss, 32 symbols, times as fast as torch's | 7 | >= 5 | yes | `python ctc.py` |" in text
+    assert "### decode\n\nLeft out: not run yet." in text
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
 
 
 def test_every_goal_names_a_bench_and_every_bench_a_file(results: ModuleType) -> None:

@@ -90,7 +90,12 @@ def test_all_faults_at_once() -> None:
     assert "stem.factr: unknown key; did you mean 'factor'?" in text
     assert "training.precision: must be one of 32-true, bf16-mixed, got 16" in text
     assert "sead: unknown key; did you mean 'seed'?" in text
-    assert "data.num_workers: must be int, got 1.5" in text
+    assert "data.num_workers: must be int | null, got 1.5" in text
+
+
+def test_null_is_taken_where_the_class_takes_it() -> None:
+    assert compose("train", ["data.num_workers=null"])["data"]["num_workers"] is None
+    assert "data.batch_frames: must be int, got None" in faults("data.batch_frames=null")
 
 
 def test_fault_in_a_file_names_the_file(tmp_path: Path) -> None:

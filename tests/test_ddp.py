@@ -237,13 +237,13 @@ def test_budget_is_that_of_the_busiest_rank() -> None:
     for batch, theirs in enumerate((12.0, 21.0, 24.0)):
         task.trainer.strategy.theirs = torch.tensor(theirs)
         task.trainer.fit_loop.epoch_loop.total_batch_idx = batch * base_task.SHARE_EVERY
-        progress.append(base_task.Task._progress(task) * 60)  # type: ignore[arg-type]
+        progress.append(base_task.Task._time_spent(task) * 60)  # type: ignore[arg-type]
         task._clock = 3.0
     assert progress == [15.0, 21.0, 25.0]
     assert task.spent_s == 25.0
     saved: dict[str, Any] = {}
     task.trainer.strategy.theirs = torch.tensor(70.0)
-    base_task.Task._progress(task)  # type: ignore[arg-type]
+    base_task.Task._time_spent(task)  # type: ignore[arg-type]
     base_task.Task.on_save_checkpoint(task, saved)  # type: ignore[arg-type]
     assert (task.spent_s, saved["seqlab"]["spent_s"]) == (30.0, 70.0)  # whichever process saves
 
@@ -254,7 +254,7 @@ def test_time_spent_is_exchanged_now_and_then() -> None:
     for batch in range(7, 21):  # resumed at batch 7: asks at once
         task.trainer.strategy.theirs = torch.tensor(100.0 + batch)
         task.trainer.fit_loop.epoch_loop.total_batch_idx = batch
-        told.append(round(base_task.Task._progress(task) * 60))  # type: ignore[arg-type]
+        told.append(round(base_task.Task._time_spent(task) * 60))  # type: ignore[arg-type]
     assert told == [107] * 3 + [110] * 10 + [120]
 
 

@@ -319,6 +319,42 @@ def test_normalisation_changes_no_other_way(
         load_start(new)
 
 
+OLDER = [  # what the model's file does not name, what the new configuration does not, its value here, the fault
+    (["snip_edges"], [], {"snip_edges": False}, "frontend.snip_edges is False, the model has True"),
+    ([], ["snip_edges"], {"snip_edges": False}, "frontend.snip_edges is True, the model has False"),
+    (["snip_edges", "low_freq"], [], {"low_freq": 50.0}, "frontend.low_freq is 50.0, the model has 20.0"),
+    (["snip_edges"], [], {}, ""),
+    ([], ["snip_edges", "high_freq"], {}, ""),
+]
+
+
+@pytest.mark.parametrize(("theirs", "ours", "given", "fault"), OLDER)
+def test_what_a_configuration_does_not_name_is_the_default_of_its_class(
+    theirs: list[str], ours: list[str], given: dict[str, Any], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (compose("train", ["frontend=log_mel", "init.model=older"]) for _ in range(2))
+    for config, without in ((old, theirs), (new, ours)):
+        config["frontend"] |= given if (config is new) != bool(ours) else {}
+        for key in without:
+            del config["frontend"][key]
+    monkeypatch.setattr(Recognizer, "load", lambda *_: SimpleNamespace(config=old))
+    if not fault:
+        assert load_start(new).config is old
+        return
+    with pytest.raises(ConfigError) as refused:
+        load_start(new)
+    assert str(refused.value).splitlines()[1:] == [f"  {fault}", "  init.network=true takes the network from the model"]
+
+
+def test_of_another_class_only_the_class_is_named(composed: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = composed | {"stem": compose("train", ["stem=stack"])["stem"]}
+    monkeypatch.setattr(Recognizer, "load", lambda *_: SimpleNamespace(config=composed))
+    with pytest.raises(ConfigError) as refused:
+        load_start(new)
+    ours, theirs = "seqlab.stems.stack.Stack", "seqlab.stems.line_cnn.LineCNN"
+    assert str(refused.value).splitlines()[1:-1] == [f"  stem._target_ is {ours!r}, the model has {theirs!r}"]
+
+
 def test_fine_tuning_resumes_where_it_was(
     start: Path, data: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,13 +107,16 @@ def test_probe_measures_and_leaves_the_threads_as_they_were(monkeypatch: pytest.
     assert all(value > 0 for value in [*found.step_s.values(), *found.gflops.values(), found.features_s])
 
 
-def test_the_command(monkeypatch: pytest.MonkeyPatch, seqlab: Run) -> None:
+def test_the_command(monkeypatch: pytest.MonkeyPatch, seqlab: Run, tmp_path: Path) -> None:
     monkeypatch.setattr("seqlab.verbs.doctor.probe", lambda: QUIET)
     done = seqlab("doctor", "--machine")
     assert done.returncode == 0
     assert "a processor, 4 core(s)" in done.stdout
     assert "seqlab train ... training.threads=4 training.precision=bf16-mixed" in done.stdout
     assert json.loads(seqlab("doctor", "--machine", "--json").stdout)["machine"]["processor"] == "a processor"
+    assert "seqlab train" in seqlab("doctor", "--machine", "-o", "here.json").stdout
+    written = json.loads((tmp_path / "here.json").read_text())
+    assert written == json.loads(json.dumps(told(QUIET, choose(QUIET, defaults()))))
 
 
 def test_options_that_do_not_go_together(seqlab: Run) -> None:

@@ -111,8 +111,30 @@ def test_public_names() -> None:
 def test_what_is_no_audio_is_refused(recognizer: Recognizer) -> None:
     with pytest.raises(DataError, match="mono"):
         recognizer.transcribe(np.zeros((10, 2), np.float32))
-    with pytest.raises(DataError, match="not finite"):
-        recognizer.transcribe(np.full(RATE, np.nan, np.float32))
+    for loud in (np.nan, np.inf, 1e19, -1e300):  # as read_audio has it of files
+        audio = np.zeros(RATE)
+        audio[7] = loud
+        for rate in (None, 2 * RATE):
+            with pytest.raises(DataError, match=r"a sample of (nan|-?inf|1e\+19), at place 7; give samples in"):
+                recognizer.transcribe(audio, rate)
+    for wrong in (
+        np.array(["a"]),
+        np.ones(9, complex),
+        np.array(0.5),
+        0.5,
+        None,
+        b"abc",
+        [[1, 2], [3]],
+        torch.ones(()),
+    ):
+        with pytest.raises(DataError, match="needs an array"):
+            recognizer.transcribe([wrong])
+        with pytest.raises(DataError, match="needs an array"):
+            recognizer.open(wrong)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="signed integers, got bool"):
+        recognizer.transcribe(np.ones(RATE, bool))
+    with pytest.raises(DataError, match="single number"):
+        recognizer.transcribe(0.5)  # type: ignore[call-overload]
     with pytest.raises(FileNotFoundError):
         recognizer.transcribe("nowhere.wav")
 

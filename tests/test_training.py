@@ -112,10 +112,20 @@ def test_phones_are_judged_by_their_folded_error_rate() -> None:
 
 
 def test_time_budget_ends_the_run_annealed(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
-    done = seqlab("train", *small_settings(corpus), "run_dir=run", "training.budget_minutes=0.05")
+    done = seqlab(
+        "train", *small_settings(corpus), "run_dir=run", "training.budget_minutes=0.05", "training.max_epochs=null"
+    )
     assert done.returncode == 0, done.stderr
     rates = [float(r["train/lr"]) for r in rows(tmp_path / "run") if r["train/lr"]]
     assert rates[-1] < 0.2 * max(rates)
+
+
+def test_epochs_end_a_run_whose_time_budget_is_longer(corpus: Path, seqlab: Run, tmp_path: Path) -> None:
+    done = seqlab("train", *small_settings(corpus), "run_dir=run", "training.budget_minutes=60")
+    assert done.returncode == 0, done.stderr
+    assert " steps, 2 epochs in " in done.stdout
+    rates = [float(r["train/lr"]) for r in rows(tmp_path / "run") if r["train/lr"]]
+    assert rates[-1] < 0.2 * max(rates)  # the schedule followed the epochs, not the hour
 
 
 def test_seed_decides_the_result(corpus: Path, seqlab: Run, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from seqlab.streaming import vad
 from seqlab.verbs import transcribe_batch
 from tests.conftest import RATE, Run, tones
 
@@ -153,6 +155,32 @@ def test_long_recordings_are_read_piece_by_piece(
     one, other = (json.loads(done.stdout) for done in (whole, pieces))
     assert (one["text"], one["duration"]) == (other["text"], other["duration"])
     assert [w["start"] for w in one["words"]] == pytest.approx([w["start"] for w in other["words"]], abs=0.05)
+
+
+def test_speech_alone_is_read_piece_by_piece(
+    trained: Path, seqlab: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With loudness in the place of silero's network."""
+
+    def loud(blocks: Iterable[np.ndarray]) -> list[float]:
+        whole = np.concatenate(list(blocks))
+        whole = np.pad(whole, (0, -len(whole) % vad.FRAME)).reshape(-1, vad.FRAME)
+        return (np.abs(whole).max(1) > 0.05).astype(float).tolist()
+
+    rng = np.random.default_rng(0)
+    said = ["abc cab", "bca", "cab abc"]
+    spoken, silence = [tones(text, rng) for text in said], 0.001 * rng.standard_normal(5 * RATE).astype(np.float32)
+    soundfile.write(tmp_path / "long.wav", np.concatenate([x for part in spoken for x in (silence, part)]), RATE)
+    (tmp_path / "bad.wav").write_text("no sound")
+    monkeypatch.setattr(vad, "speech_probabilities", loud)
+    monkeypatch.setattr(vad, "vad_graph", lambda: None)
+    done = seqlab("transcribe", trained, "long.wav", "bad.wav", "--vad", "-f", "json")
+    assert (done.returncode, "bad.wav" in done.stderr) == (1, True)
+    row = json.loads(done.stdout)
+    assert row["text"].split() == " ".join(said).split()
+    starts = [5.0, 10 + len(spoken[0]) / RATE, 15 + (len(spoken[0]) + len(spoken[1])) / RATE]
+    assert [row["words"][i]["start"] for i in (0, 2, 3)] == pytest.approx(starts, abs=0.2)
+    assert len(row["segments"]) == 3
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ TOP_TYPES: dict[str, Any] = {
     "batch_seconds": float,
     "threads": int,
     "device": Literal["auto", "cpu", "cuda"],
+    "backend": Literal["torch", "onnx", "int8"],
     "corpus.train": str | list[str] | None,
     "corpus.dev": str | list[str] | None,
     "corpus.test": str | list[str] | None,

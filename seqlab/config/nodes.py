@@ -161,7 +161,7 @@ def type_fault(value: Any, annotation: Any) -> str | None:
 def _type_name(annotation: Any) -> str:
     if isinstance(annotation, type) and not typing.get_args(annotation):
         return annotation.__name__
-    return str(annotation).replace("typing.", "")
+    return str(annotation).replace("typing.", "").replace("None", "null")
 
 
 def targets(config: Any, path: str = "") -> Iterator[tuple[str, Config]]:
@@ -220,7 +220,7 @@ def with_defaults(value: Any, path: str) -> Any:
     Two configurations of one network are then equal, though a YAML of today names more than one of last year.
     """
     if not isinstance(value, Mapping):
-        return list(value) if isinstance(value, tuple) else value
+        return [with_defaults(item, path) for item in value] if isinstance(value, list | tuple) else value
     node = {key: with_defaults(item, f"{path}.{key}") for key, item in value.items()}
     if "_target_" in node:
         parameters = inspect.signature(resolve_target(node["_target_"], _room(path))).parameters

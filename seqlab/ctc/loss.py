@@ -117,6 +117,11 @@ class CTCLoss(nn.Module):
 
     @staticmethod
     def _plain(log_probs: Tensor, lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Tensor:
+        if log_probs.is_cpu:
+            from seqlab.ctc._lattice import CTC  # here: numba is slow to import, and only training needs it
+
+            losses: Tensor = CTC.apply(log_probs, lengths, labels, label_lengths)
+            return losses
         log_probs = log_probs.transpose(0, 1)  # (T, B, V)
         return functional.ctc_loss(
             log_probs, labels, lengths, label_lengths, blank=0, reduction="none", zero_infinity=True

@@ -1,22 +1,19 @@
 """The Lightning side of the data: loaders for each epoch, position saved for resume."""
 
 import logging
-import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+import multiprocessing
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from torch.utils.data import DataLoader
 
 from seqlab.batch import Batch, collate
 from seqlab.data.augment import Augmentation
 from seqlab.data.cache import DecodedCache
 from seqlab.data.dataset import LineDataset, Rejoin, Tokenizer
+from seqlab.data.loader import Loader
 from seqlab.data.sampler import BucketBatches
 from seqlab.data.shards import shards_of
 from seqlab.data.sources import AudioSource, source_of
@@ -30,48 +27,6 @@ logger = logging.getLogger(__name__)
 def epochs(trainer: Trainer) -> Any:
     """Return Lightning's counts of epochs started and processed; unlike current_epoch they are right at a resume."""
     return trainer.fit_loop.epoch_progress.current
-
-
-def outlive_signals(worker: int) -> None:
-    """Let a reading process ignore what asks the run to end: the training process saves first, and needs it until then.
-
-    Launchers signal whole process groups; torch takes a reading process that died for an error of the training.
-    """
-    if not hasattr(signal, "sigwaitinfo"):  # macOS
-        return
-    asked = {signal.SIGTERM, signal.SIGUSR1}
-    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
-
-    def wait() -> None:
-        while signal.sigwaitinfo(asked).si_pid != os.getppid():
-            pass
-        os._exit(0)  # the training process itself ends its reading processes so; it would wait for ever
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-class Loader(DataLoader[Any]):
-    """A loader that knows how long its batches were waited for.
-
-    Attributes:
-        waited: seconds so far.
-    """
-
-    waited = 0.0
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        """Yield batches."""
-        batches: Iterator[Any] | None = None
-        while True:
-            begin = time.perf_counter()
-            try:
-                batches = batches or super().__iter__()  # starts reading processes
-                batch = next(batches)
-            except StopIteration:
-                return
-            finally:
-                self.waited += time.perf_counter() - begin
-            yield batch
 
 
 class DataModule(LightningDataModule):
@@ -88,7 +43,7 @@ class DataModule(LightningDataModule):
         batch_frames: most frames of the frontend per batch, padding counted.
         max_lines: most lines per batch.
         length_jitter: how far lines may stray from their length order, as a share of their length.
-        num_workers: reading processes; 0 reads in the training process.
+        num_workers: reading processes; 0 reads in the training process; null: one where a core is left for it.
         sorted_epochs: first epochs in which batches come from short to long ("SortaGrad", Amodei et al. 2015, Deep
             Speech 2, section 3.3).
         cache_mb: memory for decoded recordings and images, per process.
@@ -110,7 +65,7 @@ class DataModule(LightningDataModule):
         batch_frames: int = 2400,
         max_lines: int = 64,
         length_jitter: float = 0.01,
-        num_workers: int = 0,
+        num_workers: int | None = 0,
         cache_mb: int = 512,
         cache_dir: str | None = None,
         cache_gb: float = 20.0,
@@ -119,7 +74,7 @@ class DataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         for name, value in (
-            ("num_workers", num_workers),
+            ("num_workers", num_workers or 0),
             ("cache_mb", cache_mb),
             ("cache_gb", cache_gb),
             ("sorted_epochs", sorted_epochs),
@@ -147,11 +102,13 @@ class DataModule(LightningDataModule):
                 if isinstance(dataset.source, AudioSource):
                     dataset.source.decoded = decoded
         self.sampler: BucketBatches | None = None
-        self.train_loader: Loader | None = None  # of this epoch
+        self.train_loader: Loader | None = None
+        self._dev_loader: Loader | None = None
         self._resume: dict[str, Any] = {}
         self.limit: int | None = None  # frames per batch after memory ran out, or as found; None: as configured
         self.fits: Callable[[Batch], bool] | None = None  # tells whether a batch fits into memory
         self.find_budget = False
+        self.spare_core = False  # beside those that train
         self._planned = 0  # frames per batch in this epoch
 
     @property
@@ -163,7 +120,7 @@ class DataModule(LightningDataModule):
         """Allow fewer frames per batch from the next epoch on; too large batches of this one are trained in parts."""
         self.limit = min(self.budget, frames)
 
-    def train_dataloader(self) -> "DataLoader[Batch]":
+    def train_dataloader(self) -> Loader:
         """Return the loader of the coming epoch; Lightning asks anew for every epoch."""
         epoch = epochs(self.trainer).processed if self.trainer else 0
         start = self._resume.get("batches", 0) if self._resume.get("epoch") == epoch else 0
@@ -194,8 +151,9 @@ class DataModule(LightningDataModule):
             self._try(batches)
         self.fits = None  # tried once, at the start
         self.sampler = batches(planned or self.budget)
-        self.train_loader = self._loader(self.train_set, self.sampler)
-        return self.train_loader
+        if self.train_loader is None:
+            self.train_loader = Loader(self.train_set, self._workers())
+        return self.train_loader.begin(epoch, self.sampler)
 
     def _try(self, batches: Callable[[int], BucketBatches]) -> None:
         """Find a budget whose worst batch fits into memory: at most that of now, or the largest that fits."""
@@ -221,12 +179,19 @@ class DataModule(LightningDataModule):
             self.limit = budget
             logger.warning("data.batch_frames=%d fits into memory (%d was asked for)", budget, wanted)
 
-    def val_dataloader(self) -> "DataLoader[Batch]":
+    def val_dataloader(self) -> Loader:
         """Return the validation loader: sorted by length, each rank its share."""
         rank, world = self._place()
         frames = self._frames(self.dev_set, 0)
         sampler = BucketBatches(frames, 2 * self.budget, rank=rank, world=world, shuffle=False)
-        return self._loader(self.dev_set, sampler)
+        if self._dev_loader is None:
+            self._dev_loader = Loader(self.dev_set, self.num_workers or 0)
+        return self._dev_loader.begin(0, sampler)
+
+    @property
+    def reading_s(self) -> float:
+        """CPU seconds of all reading processes so far."""
+        return sum(loader.reading_s for loader in (self.train_loader, self._dev_loader) if loader)
 
     def _frames(self, dataset: LineDataset, epoch: int) -> np.ndarray:
         samples = dataset.plan(epoch)
@@ -239,16 +204,18 @@ class DataModule(LightningDataModule):
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _loader(self, dataset: LineDataset, sampler: BucketBatches) -> Loader:
-        return Loader(
-            dataset,
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=self.num_workers,
-            worker_init_fn=outlive_signals,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(0),  # else each loader would draw from the global generator
-        )
+    def _workers(self) -> int:
+        """Return the reading processes of the training: as asked for, else one if there is a core for it."""
+        if self.num_workers is not None:
+            return self.num_workers
+        # a process that is not forked imports everything anew and gets a copy of all lines
+        return int(self.spare_core and multiprocessing.get_start_method() == "fork")
+
+    def teardown(self, stage: str) -> None:
+        """End the reading processes."""
+        for loader in (self.train_loader, self._dev_loader):
+            if loader:
+                loader.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the data: epoch and batches trained in it."""

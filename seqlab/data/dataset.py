@@ -62,16 +62,23 @@ class LineDataset(Dataset[Example]):
         self._variants: np.ndarray | None = None  # of every line in this epoch; None: its own index
         self._sizes: np.ndarray | None = None  # samples before augmentation
 
-    def plan(self, epoch: int) -> np.ndarray:
-        """Begin an epoch; returns about how many samples each line will have, (lines,), int32.
+    def begin(self, epoch: int) -> None:
+        """Begin an epoch: what happens to a line is drawn from (seed, epoch, its variant) when it is read.
 
-        What happens to a line is drawn from (seed, epoch, its variant) when it is read. A line's variant is its index;
-        of more than MOST_DRAWS lines each takes one of so many variants by chance, so that lengths of millions of lines
-        are known at once.
+        A line's variant is its index; of more than MOST_DRAWS lines each takes one of so many variants by chance, so
+        that lengths of millions of lines are known at once.
         """
-        self.epoch = epoch
-        count = len(self.lines)
+        if epoch == self.epoch:
+            return
+        self.epoch, count = epoch, len(self.lines)
         self._variants = None
+        if self.augment and not self.rejoin and count > MOST_DRAWS:
+            self._variants = np.random.default_rng([self.seed, epoch]).integers(MOST_DRAWS, size=count, dtype=np.uint16)
+
+    def plan(self, epoch: int) -> np.ndarray:
+        """Begin an epoch; returns about how many samples each line will have, (lines,), int32."""
+        self.begin(epoch)
+        count = len(self.lines)
         if self.rejoin:  # every line is another one, so each must be asked
             return np.array([self._joined_size(index) for index in range(count)], dtype=np.int32)
         if self._sizes is None:
@@ -80,8 +87,6 @@ class LineDataset(Dataset[Example]):
             return self._sizes.copy()
         draws = min(count, MOST_DRAWS)
         factors = np.array([draw_all(self.augment, self._rng(variant))[1] for variant in range(draws)])
-        if count > draws:
-            self._variants = np.random.default_rng([self.seed, epoch]).integers(draws, size=count, dtype=np.uint16)
         sizes = np.empty(count, np.int32)
         for begin in range(0, count, PIECE):
             piece = slice(begin, begin + PIECE)
@@ -109,6 +114,12 @@ class LineDataset(Dataset[Example]):
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def __getitems__(self, batch: tuple[int, list[int]]) -> list[Example]:
+        """Read the lines of a batch of an epoch, which a reading process may not have heard of yet."""
+        epoch, lines = batch
+        self.begin(epoch)
+        return [self[index] for index in lines]
 
     def __getitem__(self, index: int) -> Example:
         """Read one line as it was planned for the epoch."""

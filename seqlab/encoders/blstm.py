@@ -5,21 +5,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqlab.batch import mask_padding
 from seqlab.cells.initial import Init, start_gates
-from seqlab.encoders import _lstm_backward
 from seqlab.encoders._regular import Dropout, Growth, check_shares
 
 # Up to so many lines bfloat16 is slower than float32 on a CPU: a training step of 2 x 192 takes 1.3 times as long for
 # two, 1.1 for three, as long or less for four (scripts/bench/encoder.py --lines 2 --hidden-size 192 --num-layers 2
 # --input-size 128 --frames 165, and --lines 3, 4).
 SMALL = 3
-# Lines times cells from which a bfloat16 layer is trained by ``_lstm_backward`` on a CPU: below, its calls frame by
-# frame cost more than they save (scripts/bench/encoder.py: "seqlab BLSTM, bf16" against "padded nn.LSTM, bf16").
-WIDE = 4096
+# Lines times cells squared from which a bfloat16 layer is trained by ``_lstm_products`` on a CPU: below, its calls by
+# frame cost more than they save. Two layers, times as fast as float32, torch's kernel and this one: 128 cells and 8
+# lines 1.13 and 0.85, 16 lines 1.38 and 1.44; 256 cells and 4 lines 0.92 and 1.05, 512 and 4 lines 0.41 and 1.30.
+WIDE = 2**18
 PIECE = 16384  # frames, times lines, per piece when no gradient is needed
 FEW = 3  # frames up to which a cell by itself is quicker than the fused kernel (scripts/bench/streaming.py)
 Layers = list[tuple[Tensor, Tensor]]  # hidden and cell state of each layer, (1, B, any)
@@ -235,8 +236,8 @@ class BLSTM(nn.Module):
         return mask_padding(x.transpose(0, 1), lengths)
 
     def _by_products(self, x: Tensor) -> bool:
-        """Whether x (T, B, F) is trained on in bfloat16 with the backward pass that is quick for large products."""
-        if x.device.type != "cpu" or self.lstm.proj_size or x.shape[1] * self.lstm.hidden_size < WIDE:
+        """Whether x (T, B, F) is trained on in bfloat16 by ``_lstm_products``, which is quick for large products."""
+        if x.device.type != "cpu" or self.lstm.proj_size or x.shape[1] * self.lstm.hidden_size**2 < WIDE:
             return False
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or not torch.is_grad_enabled():
             return False
@@ -245,7 +246,7 @@ class BLSTM(nn.Module):
     def _both_ways(self, x: Tensor, weights: Sequence[Sequence[Tensor]], backwards: tuple[Tensor, Tensor]) -> Tensor:
         states = self._run(x, weights[0])
         reverse = self._run(x, weights[1], backwards)
-        return torch.cat([states, reverse[backwards]], 2)
+        return torch.cat([states, _reordered(reverse, backwards)], 2)
 
     def _run(self, x: Tensor, weights: Sequence[Tensor], order: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Run one direction of one layer over x (T, B, F), reordered if an order is given, from states of 0.
@@ -257,11 +258,14 @@ class BLSTM(nn.Module):
             dropped = functional.dropout(weights[1], self.recurrent_dropout)
             weights = [weights[0], dropped, *weights[2:]]
         frames, lines = x.shape[:2]
-        if self._by_products(x):
-            x = x if order is None else x[order]
-            return _lstm_backward.lstm(x.bfloat16(), [weight.bfloat16() for weight in weights])
-        hidden, cell = self._zeros(x)
         whole = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if whole and order is not None:
+            x, order = _reordered(x, order), None
+        if self._by_products(x):
+            from seqlab.encoders import _lstm_products  # here: numba is slow to import, and only training needs it
+
+            return _lstm_products.lstm(x.bfloat16(), [weight.bfloat16() for weight in weights])
+        hidden, cell = self._zeros(x)
         size = frames if whole else max(PIECE // lines, 1)
         answers = []
         for begin in range(0, frames, size) if not whole and frames > size else (0,):
@@ -272,6 +276,27 @@ class BLSTM(nn.Module):
             )
             answers.append(answer)
         return torch.cat(answers) if len(answers) > 1 else answers[0]
+
+
+class _Reordered(torch.autograd.Function):
+    """Reorder x (T, B, F) by a reversal, which is its own inverse; torch's own gradient of indexing adds up slowly."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return x.flatten(0, 1).index_select(0, rows).view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad.flatten(0, 1).index_select(0, ctx.saved_tensors[0]).view_as(grad), None
+
+
+def _reordered(x: Tensor, order: tuple[Tensor, Tensor]) -> Tensor:
+    if not x.requires_grad or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return x[order]
+    reordered: Tensor = _Reordered.apply(x, (order[0] * x.shape[1] + order[1]).flatten())
+    return reordered
 
 
 def _reversal(lengths: Tensor, frames: int) -> tuple[Tensor, Tensor]:

@@ -63,6 +63,21 @@ class LatencyControlled(BLSTM):
             init=init,
             input_dropout=input_dropout,
         )
+        self.use_chunks(chunk, right)
+
+    def use_chunks(self, chunk: int, right: int) -> None:
+        """Read by other chunks from now on.
+
+        The least future that a state knows is ``right``, what it waits for at most chunk + right - 1: after training,
+        smaller chunks with more right context read better for the same wait, and cost more.
+
+        Args:
+            chunk: frames of a chunk.
+            right: frames of right context, 0 for none.
+
+        Raises:
+            ValueError: one is out of range.
+        """
         if chunk < 1 or right < 0:
             raise ValueError(f"chunk must be 1 or more and right 0 or more, got {chunk} and {right}")
         self.chunk, self.right = chunk, right

@@ -142,6 +142,12 @@ def export_graph(model: CTCModel, file: Path, outside: bool = False) -> Parity:
 @contextmanager
 def refusing(file: Path, model: CTCModel) -> Iterator[None]:
     """Leave no file of a graph that is refused, and say why in a ConfigError."""
+    projected = getattr(getattr(model.encoder, "lstm", None), "proj_size", 0)
+    if projected:
+        raise ConfigError(
+            f"encoder.proj_size={projected}: the LSTM of ONNX has no projections; train with encoder.proj_size=0 for a "
+            "graph; the folder without --onnx holds any network"
+        )
     try:
         yield
     except ConfigError:

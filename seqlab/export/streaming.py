@@ -133,7 +133,7 @@ def export_streaming(model: CTCModel, file: Path, outside: bool = False) -> Pari
             more than 1e-4.
     """
     packages()
-    _check_streams(model)
+    check_streams(model)
     own, floor = copy.deepcopy(model).cpu().eval(), None
     if outside:
         floor = feature_floor(own)
@@ -148,8 +148,8 @@ def export_streaming(model: CTCModel, file: Path, outside: bool = False) -> Pari
     return parity
 
 
-def _check_streams(model: CTCModel) -> None:
-    """Raise ConfigError unless a network streams with states that a graph can carry."""
+def check_streams(model: CTCModel) -> None:
+    """Raise ConfigError unless a network streams with states that a graph can carry, which is quickly known."""
     encoder = model.encoder
     if not isinstance(encoder, BLSTM) or encoder.lstm.bidirectional:
         raise ConfigError(

@@ -24,6 +24,7 @@ from seqlab.model import build_on_meta
 FEASIBLE = 0.995  # share of the training lines that must have frames enough for their labels
 SHORT = 1.5  # seconds: the median of recordings of one word
 JOINED = 0.95  # share of one-word texts (ink: one character) from which lines are joined to strings
+OFTEN = 20  # recordings of a word on average, from which words are labels: no others are ever recognised
 PASSES = 6.0  # over the training lines, below which a smaller net learns more in the time given
 LEAST_HIDDEN = 64
 
@@ -36,6 +37,7 @@ class Facts:
         kind: audio, image, strokes or features.
         lines: of train.
         single: nearly all texts are one short word (audio), or one character (ink).
+        texts: different ones in train.
         writers: known speakers or writers of train.
         apart: speakers of dev and test are none of train.
         hours: of audio in train.
@@ -49,6 +51,7 @@ class Facts:
     kind: str
     lines: int
     single: bool = False
+    texts: int = 0
     writers: int = 0
     apart: bool = False
     hours: float = 0.0
@@ -78,8 +81,8 @@ class Rule:
 RECIPES: tuple[tuple[str, Callable[[Facts], bool], str], ...] = (
     (
         "fsdd_loso",
-        lambda f: f.kind == "audio" and f.single and f.apart,
-        "short recordings of one word, joined to strings; everything on that helps with voices never heard",
+        lambda f: f.kind == "audio" and f.single and f.apart and f.texts * OFTEN <= f.lines,
+        "recordings of few words, each a label, joined to strings; everything on that helps with voices never heard",
     ),
     ("fsdd", lambda f: f.kind == "audio" and f.single, "short recordings of one word, joined to strings"),
     ("librispeech", lambda f: f.kind == "audio" and f.gpu and f.hours > 50, "many hours of speech and a GPU"),
@@ -187,6 +190,7 @@ def look(parts: Mapping[str, Sequence[Line]]) -> Facts:
     others = {line.speaker for part, rows in parts.items() if part != "train" for line in rows if line.speaker}
     facts.writers, facts.apart = len(trained), bool(trained and others) and not trained & others
     texts = [line.text for line in lines]
+    facts.texts = len(set(texts))
     if facts.kind == "audio":
         for line in lines:
             if line.sample_rate is None or line.duration_s is None:

@@ -157,7 +157,8 @@ def prepare(wish: Wish, run: Path, console: Console) -> Config:
     ratio = _fit_time(experiment, parts["train"], tokenizer)
     used = (time.process_time() - begun) / 60
     budget = ratio * max(wish.minutes * (1 - RESERVE) - used, LEAST_TRAINED * wish.minutes)
-    experiment.choice.set({"training.budget_minutes": round(budget, 3)}, f"{wish.minutes:g} minutes for all of it")
+    limits = {"training.budget_minutes": round(budget, 3)}
+    experiment.choice.set(limits | {"training.max_epochs": None}, f"{wish.minutes:g} minutes for all of it")
     for what, why in experiment.choice.reasons:
         _say(console, f"  {what}: {why}")
     return experiment.finish()

@@ -189,9 +189,7 @@ def mono_blocks(
             return
         with np.errstate(over="ignore", invalid="ignore"):
             mono = block.mean(axis=1, dtype=np.float32) if file.channels > 1 else block[:, 0].copy()
-            sane = np.abs(mono) <= MAX_SAMPLE  # False for NaN
-        if not sane.all():
-            at = int(np.argmin(sane))
+        if (at := overflowing(mono)) is not None:
             raise DataError(
                 f"{path} holds a sample of {mono[at]:g} at {(count + at) / file.samplerate:.2f} s; write it again with "
                 "samples in [-1, 1]"
@@ -200,6 +198,13 @@ def mono_blocks(
         if count > MAX_DURATION * file.samplerate:
             raise DataError(f"{path} is longer than {MAX_DURATION / 3600:.0f} h; cut it into pieces")
         yield mono
+
+
+def overflowing(samples: np.ndarray) -> int | None:
+    """Return the place of the first sample of (S,) that is NaN or so loud that features overflow; None: no such."""
+    with np.errstate(invalid="ignore"):
+        sane = np.abs(samples) <= MAX_SAMPLE  # False for NaN
+    return None if sane.all() else int(np.argmin(sane))
 
 
 def check_complete(

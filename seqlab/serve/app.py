@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,10 +29,11 @@ from seqlab.serve.metrics import CONTENT_TYPE, Metrics
 from seqlab.serve.models import Models
 from seqlab.serve.refused import Refused
 from seqlab.serve.schema import Health, ModelInfo, ModelList, Problem, TranscriptModel
-from seqlab.serve.uploads import label, submit_upload
+from seqlab.serve.uploads import gone, label, submit_upload
 
 PAGE = Path(__file__).parent / "page"
 READERS = 2  # threads that decode uploads
+LOOK = 1.0  # seconds from one look whether a client is still there to the next
 _UNITS = {"audio": "s", "image": "px", "strokes": "points", "features": "frames"}
 _TYPES = {"json": "application/json", "vtt": "text/vtt", "eaf": "application/xml"}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -111,6 +113,7 @@ def create_app(
 
     @app.post("/v1/transcribe", responses=_answers())
     async def transcribe(
+        request: Request,
         file: Annotated[UploadFile, File(description="a recording, a line image, ink or an array")],
         model: Name = None,
         form: Format = "json",
@@ -120,8 +123,12 @@ def create_app(
         _check_unit(_UNITS[worker.recognizer.kind], form)
         name = label(file.filename or "")
         loop = asyncio.get_running_loop()
-        future = await loop.run_in_executor(readers, submit_upload, worker, file.file, name, limits)
-        transcript = await asyncio.wrap_future(future)
+        left = threading.Event()
+        try:
+            future = await loop.run_in_executor(readers, submit_upload, worker, file.file, name, limits, left.is_set)
+            transcript = await _answer(request, future)
+        finally:
+            left.set()
         transcript.source, transcript.id = name, Path(name).stem
         metrics.heard.labels(transcript.unit).inc(transcript.duration or 0.0)
         return _written(transcript, form)
@@ -137,6 +144,18 @@ def create_app(
         await streams.serve(socket)
 
     return Guard(app, models, limits, guard, hosts, metrics)
+
+
+async def _answer(request: Request, future: "Future[Transcript]") -> Transcript:
+    """Wait for a transcript as long as the client does; nobody else wants it."""
+    answer = asyncio.wrap_future(future)
+    try:
+        while not (await asyncio.wait([answer], timeout=LOOK))[0]:
+            if await request.is_disconnected():
+                raise gone()
+        return answer.result()
+    finally:
+        answer.cancel()
 
 
 def _answers() -> dict[int | str, dict[str, Any]]:

@@ -61,9 +61,10 @@ class Whole:
 
     def accept(self, samples: np.ndarray) -> Partial:
         """Take the next piece."""
-        self._pieces.append(samples)
         if not self.streams:
+            self._pieces.append(self._recognizer.open(samples).samples)  # which is checked, and has its rate still
             return Partial("", "", [], 0.0)
+        self._pieces.append(samples)
         read = self._recognizer.transcribe(np.concatenate(self._pieces))
         return Partial(read.text, "", read.words, read.duration or 0.0)
 

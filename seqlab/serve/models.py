@@ -3,10 +3,12 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seqlab.errors import ConfigError, UserError
+from seqlab.onnx_model import OnnxModel
 from seqlab.recognizer import Backend, Recognizer
 from seqlab.serve.limits import Limits
 from seqlab.serve.refused import Refused
@@ -95,6 +97,9 @@ def load(
     for name, path in paths.items():
         try:
             recognizer = Recognizer.load(path, "auto", backend=backend)
+            if isinstance(recognizer.model, OnnxModel):
+                with suppress(ConfigError):  # it need have none
+                    _ = recognizer.model.streaming  # a wrong one is told now, not when the first stream begins
         except (UserError, OSError) as error:
             models.failed[name] = str(error)
             _log.error("model failed", extra={"model": name, "reason": str(error)})

@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +25,9 @@ _PIECE = 2**20  # bytes copied at a time
 _LONGEST_NAME = 120
 
 
-def submit_upload(worker: Worker, file: BinaryIO, name: str, limits: Limits) -> "Future[Transcript]":
+def submit_upload(
+    worker: Worker, file: BinaryIO, name: str, limits: Limits, left: Callable[[], bool] = lambda: False
+) -> "Future[Transcript]":
     """Give an upload to a model; a recording of more than ten minutes is read from disk, in constant memory.
 
     Args:
@@ -33,6 +35,7 @@ def submit_upload(worker: Worker, file: BinaryIO, name: str, limits: Limits) -> 
         file: the upload, at its beginning.
         name: of the file, as the client says; only its ending counts.
         limits: of length and size.
+        left: tells whether nobody waits for the answer any more; a long recording is then read no further.
 
     Raises:
         Refused: it is of another kind than the model reads (415), too long (413) or not readable (422), or too many
@@ -42,8 +45,13 @@ def submit_upload(worker: Worker, file: BinaryIO, name: str, limits: Limits) -> 
     if isinstance(signal, Signal):
         return worker.submit(signal)
     path = signal
+
+    def go_on(_: float) -> None:
+        if left():
+            raise gone()
+
     try:
-        future = worker.submit(lambda: transcribe_long(worker.recognizer, path))
+        future = worker.submit(lambda: transcribe_long(worker.recognizer, path, progress=go_on))
     except Refused:
         path.unlink()
         raise
@@ -83,6 +91,11 @@ def check_points(count: int, limits: Limits) -> None:
     """Refuse ink of too many points, or an array of too many rows (413)."""
     if count > limits.points:
         raise Refused(413, f"{count} points; {limits.points} at most: send one line")
+
+
+def gone() -> Refused:
+    """Return what ends the work for a client that has left; nobody is there to see it but the log."""
+    return Refused(499, "the client has left")
 
 
 def too_long(limits: Limits) -> Refused:

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from seqlab.errors import ConfigError
 from seqlab.media import audio_blocks
+from seqlab.onnx_model import OnnxModel
 from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer, Signal
-from seqlab.streaming.parts import Fixed, LogProbs, Reach, Stream, Windows, can_stream, encoder_windows, normalization
+from seqlab.streaming.windows import Windows
 
-WINDOW = 52.0  # seconds kept of a window
-CONTEXT = 4.0  # seconds on each side of it that are read and dropped
+WINDOW = 84.0  # seconds kept of a window
+CONTEXT = 3.0  # seconds on each side of it that are read and dropped
 LINES = 4  # windows at a time
 EDGE = 8  # frames; the least context, which features and stem alone need
 
@@ -62,59 +61,21 @@ def transcribe_long(
     decoder = recognizer.decoder.stream()
     samples = 0
     for block in blocks():
-        decoder.accept(network.accept(torch.from_numpy(block)).numpy())
+        decoder.accept(network(block, False))
         samples += len(block)
         if progress:
             progress(samples / rate)
-    decoder.accept(network.accept(torch.zeros(0), last=True).numpy())
+    decoder.accept(network(np.zeros(0, np.float32), True))
     return recognizer.transcript_of(decoder.finish(), Signal(np.zeros(0), 1 / rate, samples / rate), str(path))
 
 
-def _network(model: Any, blocks: Callable[[], Iterator[np.ndarray]], size: int, sides: int, lines: int) -> Stream:
-    """Return the network that a recording goes through."""
-    if not can_stream(model):
+def _network(
+    model: Any, blocks: Callable[[], Iterator[np.ndarray]], size: int, context: int, lines: int
+) -> Callable[[np.ndarray, bool], np.ndarray]:
+    """Return the network that a recording goes through; of torch only if it is one of torch."""
+    if not isinstance(model, OnnxModel):
+        from seqlab.streaming.parts import can_stream, recording_network
 
-        def run(windows: list[Tensor]) -> list[Tensor]:
-            return [torch.from_numpy(x) for x in model.log_probs_of([w.numpy() for w in windows])]
-
-        return _Shaped(Windows(run, round(model.frame_shift * model.sample_rate), size, sides, lines))
-    normalize: Stream
-    if model.normalize.kind == "line":
-        normalize = _measured(model, blocks)
-    else:
-        normalize = normalization(model.normalize)
-    if getattr(model.encoder, "streams", False):
-        return LogProbs(model, normalize)
-    return LogProbs(model, normalize, encoder_windows(model.encoder, size, sides, lines))
-
-
-class _Shaped:
-    """Windows that give rows even where there is none."""
-
-    def __init__(self, windows: Windows) -> None:
-        self._windows = windows
-
-    def accept(self, x: Tensor, last: bool = False) -> Tensor:
-        answer = self._windows.accept(x, last)
-        return answer if len(answer) else answer.reshape(0, 1)
-
-
-@torch.inference_mode()
-def _measured(model: Any, blocks: Callable[[], Iterator[np.ndarray]]) -> Stream:
-    """Return the normalisation of a whole recording, its statistics measured in a pass of their own."""
-    frontend = Reach(model.frontend)
-    count, sums = 0, torch.zeros(2, model.frontend.num_features, dtype=torch.float64)
-
-    def add(x: Tensor, last: bool = False) -> None:
-        nonlocal count
-        x = frontend.accept(x, last).double()
-        count += len(x)
-        sums.add_(torch.stack([x.sum(0), x.square().sum(0)]))
-
-    for block in blocks():
-        add(torch.from_numpy(block))
-    add(torch.zeros(0), last=True)
-    mean, square = sums / max(count, 1)
-    std = ((square - mean.square()).clamp(min=0) + model.normalize.eps).sqrt()
-    device = model.head.weight.device
-    return Fixed(mean.float().to(device), std.float().to(device))
+        if can_stream(model):
+            return recording_network(model, blocks, size, context, lines)
+    return Windows(model.log_probs_of, round(model.frame_shift * model.sample_rate), size, context, lines).accept

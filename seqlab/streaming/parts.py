@@ -3,15 +3,17 @@
 Pieces are of one line and have no line dimension: (S, ...) or (T, F) in, (T', F') out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from seqlab.batch import pad
 from seqlab.errors import ConfigError
 from seqlab.frontends.normalize import Normalize
+from seqlab.streaming.windows import Windows
 
 WARM = 50  # frames that running statistics wait for before the first is normalised
 
@@ -131,68 +133,29 @@ class ReadOn:
         return answer
 
 
-class Windows:
-    """A network that wants whole lines, on overlapping windows, several at a time; frames at their edges are dropped.
+class EncoderWindows:
+    """An encoder that wants whole lines, on overlapping windows, see ``Windows``.
 
     Args:
-        run: computes the frames (T, F) of each of some windows (S, ...).
-        step: inputs from frame to frame.
+        encoder: the encoder.
         size: frames kept of a window.
         context: frames on each side of them that are computed and dropped.
         lines: windows run together.
     """
 
-    def __init__(
-        self, run: Callable[[list[Tensor]], Sequence[Tensor]], step: int, size: int, context: int, lines: int
-    ) -> None:
-        self._run, self._step, self._size, self._context, self._lines = run, step, size, context, lines
-        self._held: list[Tensor] = []
-        self._start = 0  # place of the first frame whose input is held
-        self._done = 0
-        self._count = 0  # inputs held
+    def __init__(self, encoder: Any, size: int, context: int, lines: int) -> None:
+        self._encoder = encoder
+        self._device: torch.device | None = None
+        self._windows = Windows(self._run, 1, size, context, lines)
 
     def accept(self, x: Tensor, last: bool = False) -> Tensor:
         """See ``Stream.accept``."""
-        self._held.append(x)
-        self._count += len(x)
-        wanted = self._done + self._lines * self._size + self._context - self._start
-        if self._count <= wanted * self._step and not last:
-            return x.new_zeros(0)
-        held = torch.cat(self._held)
-        windows: list[Tensor] = []
-        sides: list[tuple[int, int | None]] = []
-        while (last and self._start * self._step + len(held) > self._done * self._step) or (
-            not last and len(windows) < self._lines
-        ):
-            first = max(self._done - self._context, 0)
-            end = self._done + self._size + self._context
-            # a short rest goes along with the last window
-            final = last and self._start * self._step + len(held) <= end * self._step
-            windows.append(
-                held[(first - self._start) * self._step : None if final else (end - self._start) * self._step]
-            )
-            sides.append((self._done - first, None if final else self._done - first + self._size))
-            self._done += self._size
-            if final:
-                break
-        answers: list[Tensor] = []
-        for i in range(0, len(windows), self._lines):
-            answers += self._run(windows[i : i + self._lines])
-        start = max(self._done - self._context, 0)
-        self._held = [held[(start - self._start) * self._step :]]
-        self._start, self._count = start, len(self._held[0])
-        kept = [answer[left:right] for answer, (left, right) in zip(answers, sides, strict=True)]
-        return torch.cat(kept) if kept else x.new_zeros(0)
+        self._device = x.device
+        return torch.from_numpy(self._windows.accept(x.cpu().numpy(), last)).to(x.device)
 
-
-def encoder_windows(encoder: Any, size: int, context: int, lines: int) -> Windows:
-    """Return an encoder that wants whole lines, on overlapping windows of so many frames."""
-
-    def run(windows: list[Tensor]) -> list[Tensor]:
-        x, lengths = encoder(*pad(windows))
-        return [line[:length] for line, length in zip(x, lengths.tolist(), strict=True)]
-
-    return Windows(run, 1, size, context, lines)
+    def _run(self, windows: list[np.ndarray]) -> list[np.ndarray]:
+        x, lengths = self._encoder(*pad([torch.from_numpy(window).to(self._device) for window in windows]))
+        return [line[:length].cpu().numpy() for line, length in zip(x, lengths.tolist(), strict=True)]
 
 
 def normalization(part: Normalize, running: bool = False) -> Stream:
@@ -240,3 +203,42 @@ class LogProbs:
             return torch.zeros(0, self._head.out_features)
         log_probs: Tensor = self._head(x).float().log_softmax(1)
         return log_probs.cpu()
+
+
+def recording_network(
+    model: Any, blocks: Callable[[], Iterable[np.ndarray]], size: int, context: int, lines: int
+) -> Callable[[np.ndarray, bool], np.ndarray]:
+    """Return what a recording goes through piece by piece: samples (S,) in, log-probabilities (T, V) out.
+
+    Args:
+        model: the network, one that ``can_stream``.
+        blocks: reads the recording, where its statistics must be known first.
+        size: frames kept of a window, if the encoder wants whole lines.
+        context: frames on each side of them.
+        lines: windows run together.
+    """
+    normalize = _measured(model, blocks()) if model.normalize.kind == "line" else normalization(model.normalize)
+    encoder = None if getattr(model.encoder, "streams", False) else EncoderWindows(model.encoder, size, context, lines)
+    network = LogProbs(model, normalize, encoder)
+    return lambda x, last: network.accept(torch.from_numpy(x), last).numpy()
+
+
+@torch.inference_mode()
+def _measured(model: Any, blocks: Iterable[np.ndarray]) -> Stream:
+    """Return the normalisation of a whole recording, its statistics measured in a pass of their own."""
+    frontend = Reach(model.frontend)
+    count, sums = 0, torch.zeros(2, model.frontend.num_features, dtype=torch.float64)
+
+    def add(x: Tensor, last: bool = False) -> None:
+        nonlocal count
+        x = frontend.accept(x, last).double()
+        count += len(x)
+        sums.add_(torch.stack([x.sum(0), x.square().sum(0)]))
+
+    for block in blocks:
+        add(torch.from_numpy(block))
+    add(torch.zeros(0), last=True)
+    mean, square = sums / max(count, 1)
+    std = ((square - mean.square()).clamp(min=0) + model.normalize.eps).sqrt()
+    device = model.head.weight.device
+    return Fixed(mean.float().to(device), std.float().to(device))

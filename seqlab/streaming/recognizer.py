@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.errors import ConfigError, DataError
+from seqlab.errors import ConfigError
 from seqlab.onnx_model import OnnxModel
 from seqlab.outputs.transcript import Transcript, Word
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer, Signal, ink_points, numbers
 
 Network = Callable[[np.ndarray, bool], np.ndarray]
 
@@ -36,13 +36,15 @@ class StreamingRecognizer:
 
     What a model can do follows from its parts. One whose encoder reads forward, or with bounded look-ahead
     (conf/encoder: lstm, look_ahead, latency_controlled, recurrent with bidirectional=false), is read as pieces come,
-    and ends with what Recognizer gives for the whole, whatever the pieces were. Any other one is read when ``finish``
-    is called. Ink is read anew whenever a stroke ends: size and slant of a line are those of all its strokes, so that
-    none of the text is certain before the end.
+    and ends with what Recognizer gives for the whole, whatever the pieces were; except int8, which quantises piece by
+    piece, so that its text depends a little on the cut. Any other one is read when ``finish`` is called, but not by
+    ONNX Runtime. Ink is read anew whenever a stroke ends: size and slant of a line are those of all its strokes, so
+    that none of the text is certain before the end.
 
     Args:
         recognizer: the model, with its decoder. Run by ONNX Runtime (``Recognizer.load(folder, backend="int8")``) it
-            needs the streaming graph of ``seqlab export --streaming``, and no torch.
+            needs the streaming graph of ``seqlab export --streaming``, which models of lstm and look_ahead can have,
+            and no torch. A model without one, such as a BLSTM, is not read at ``finish`` but refused: use Recognizer.
         sample_rate: of the audio that comes, in Hz; the model's own when not given.
         running: for models with normalize=line: normalise by the statistics of what was heard so far. The result then
             is not that of Recognizer.
@@ -55,6 +57,7 @@ class StreamingRecognizer:
     Raises:
         ConfigError: the model reads images, normalises by whole lines while its encoder streams, or runs by ONNX
             Runtime and has no streaming graph.
+        DataError: the streaming graph is of another model, or none.
     """
 
     def __init__(self, recognizer: Recognizer, sample_rate: int | None = None, running: bool = False) -> None:
@@ -96,9 +99,10 @@ class StreamingRecognizer:
             What is read by now.
 
         Raises:
-            DataError: the samples are not finite or of another form; what was heard before is kept.
+            DataError: the samples are not finite, too loud for features or of another form; what was heard before is
+                kept, and the line goes on.
         """
-        samples = np.asarray(samples)
+        samples = numbers(samples)
         if not len(samples):
             return self._partial
         if self.recognizer.kind == "strokes":
@@ -141,12 +145,11 @@ class StreamingRecognizer:
         return len(log_probs)
 
     def _write(self, points: np.ndarray) -> Partial:
-        if points.ndim != 2 or points.shape[1] != 4 or not np.isfinite(points).all():
-            raise DataError(f"ink must be finite points (N, 4): x, y, time, end of stroke; got {points.shape}")
-        self._pieces.append(points.astype(np.float32))
+        points = ink_points(points)
         if points[:, 3].any():
-            transcript = self.recognizer.transcribe(np.concatenate(self._pieces))
+            transcript = self.recognizer.transcribe(np.concatenate([*self._pieces, points]))
             self._partial = Partial(transcript.text, "", transcript.words, transcript.duration or 0.0)
+        self._pieces.append(points)
         return self._partial
 
     def _signal(self) -> Signal:

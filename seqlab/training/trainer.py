@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqlab.base_task import LOG_EVERY, Task
 from seqlab.data.datamodule import DataModule
+from seqlab.machine import usable_cores
 from seqlab.task import CTCTask
 from seqlab.training.averaging import average_best as average
 from seqlab.training.callbacks import SaveLast, WholeCheckpoints
@@ -65,10 +66,11 @@ class Training:
 
     Args:
         run_dir: folder that everything is written to; checkpoints go to ``checkpoints/``.
-        max_epochs: epochs over the training lines; not looked at when there is a time budget.
+        max_epochs: epochs over the training lines, or null.
         max_steps: optimiser steps, or null.
-        budget_minutes: CPU minutes of this process (wall minutes on a GPU), or null. Drives the schedule; a run on a
-            budget is not bit-equal to its repetition, because the clock decides.
+        budget_minutes: CPU minutes of this process and its reading processes (wall minutes on a GPU), or null. A run on
+            a budget is not bit-equal to its repetition, because the clock decides. Of several limits the one that is
+            reached first ends the training, and the schedule follows the one that is nearest to its end.
         precision: 32-true or bf16-mixed.
         gradient_clip: largest gradient norm, or null.
         accumulate: batches per optimiser step.
@@ -140,7 +142,7 @@ class Training:
         if accelerator == "gpu" and not torch.cuda.is_available():
             raise ValueError("accelerator is gpu, but PyTorch finds no CUDA device; use auto or cpu")
         self.run_dir = Path(run_dir)
-        self.max_epochs = max_epochs if not budget_minutes else None
+        self.max_epochs = max_epochs
         self.max_steps, self.precision, self.accumulate = max_steps, precision, accumulate
         self.ema, self.early_stopping, self.validate_every = ema, early_stopping, validate_every
         self.checkpoint_minutes, self.keep_best = checkpoint_minutes, keep_best
@@ -196,6 +198,7 @@ class Training:
         )
         show = ShowProgress(data.frontend, data.train_set.source.unit)
         data.find_budget = self.find_budget
+        data.spare_core = usable_cores() >= self.devices * (self.threads + 1)
         callbacks: list[Callback] = [
             show,
             Health(data),

@@ -15,6 +15,7 @@ from seqlab.config import build, compose
 from seqlab.diagnosis import Diagnosis
 from seqlab.doctor import examine
 from seqlab.errors import ConfigError
+from seqlab.files import atomic_write
 from seqlab.machine import Choice, Probe, choose, probe
 from seqlab.manifest import Line, read_manifest, read_manifests
 from seqlab.model import CTCModel
@@ -66,17 +67,22 @@ def doctor(
     return diagnosis
 
 
-def machine(as_json: bool, console: Console) -> None:
+def machine(as_json: bool, out: str | None, console: Console) -> None:
     """Measure this machine and say what suits it.
 
     Args:
         as_json: one JSON object on the standard output: machine, measured, choices.
+        out: file for the same object, or None.
         console: for the table.
     """
     found = probe()
     choices = choose(found, defaults())
+    text = json.dumps(told(found, choices), indent=2) + "\n"
+    if out:
+        with atomic_write(out) as file:
+            file.write(text)
     if as_json:
-        sys.stdout.write(json.dumps(told(found, choices), indent=2) + "\n")
+        sys.stdout.write(text)
         return
 
     def say(text: str) -> None:

@@ -39,7 +39,7 @@ MOST_GROUPS = 30  # values of a field of the manifest by which lines are divided
 def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     """Evaluate a model on one or several manifests; returns the files written for each."""
     rules: Normalization = build(config["scoring"], "scoring") if config.get("scoring") else Normalization()
-    recognizer = Recognizer.load(config["model"], config["device"], config.get("decoder"))
+    recognizer = Recognizer.load(config["model"], config["device"], config.get("decoder"), config["backend"])
     recognizer.use_threads(config["threads"])
     manifests = config["manifest"] or (recognizer.config.get("corpus") or {}).get("test")
     if not manifests:
@@ -50,7 +50,8 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     elif config["out"]:
         outs = [Path(config["out"])]
     else:
-        outs = [run_folder(Path(config["model"])) / "evaluate" / Path(m).stem for m in manifests]
+        kind = "" if config["backend"] == "torch" else f"-{config['backend']}"
+        outs = [run_folder(Path(config["model"])) / "evaluate" / f"{Path(m).stem}{kind}" for m in manifests]
     if len(set(outs)) < len(outs):
         outs = [out.with_name(f"{out.name}-{number}") for number, out in enumerate(outs, 1)]
     for out in outs:

@@ -16,7 +16,7 @@ from seqlab.export.card import write_card
 from seqlab.export.compact import quantize
 from seqlab.export.folder import GREEDY, new_folder, write_folder
 from seqlab.export.graph import TOLERANCE, export_graph, sherpa_faults
-from seqlab.export.streaming import export_streaming
+from seqlab.export.streaming import check_streams, export_streaming
 from seqlab.manifest import read_manifest
 from seqlab.onnx_model import FILES, STREAMING
 from seqlab.recognizer import Recognizer
@@ -121,6 +121,8 @@ def export_model(
     """
     recognizer = Recognizer.load(model, "cpu")
     recognizer.use_threads(1)
+    if wanted.streaming:
+        check_streams(recognizer.model)  # before the graph of whole lines is written and checked
     with new_folder(out, overwrite) as folder:
         decoding = write_folder(recognizer, model, folder)
         notes = _graphs(recognizer, folder, wanted, console) if wanted.onnx else []

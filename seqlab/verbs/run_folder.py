@@ -49,9 +49,10 @@ def fit_run(training: "Training", task: Any, data: Any, config: Config, resume: 
         raise
     finally:
         if is_first_process():
-            _note_session(run_dir, ended, time.monotonic() - wall, time.process_time() - begun, task)
+            cpu = time.process_time() - begun + data.reading_s
+            _note_session(run_dir, ended, time.monotonic() - wall, cpu, task)
     best = find_checkpoint(run_dir)
-    minutes = (time.process_time() - begun) / 60
+    minutes = (time.process_time() - begun + data.reading_s) / 60
     console.print(
         f"trained {trainer.global_step} steps, {trainer.current_epoch} epochs in {minutes:.1f} CPU minutes\n"
         f"best checkpoint: {best}",
@@ -112,7 +113,7 @@ def _check_left(last: Path, config: Config) -> None:
     """Refuse to resume a run that has gone beyond what it is asked for."""
     epochs = config["training"]["max_epochs"]
     done = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["epoch"]
-    if epochs is not None and not config["training"]["budget_minutes"] and done >= epochs:
+    if epochs is not None and done >= epochs:
         raise ConfigError(f"resume: {last} is in epoch {done + 1} already; training.max_epochs={epochs} leaves none")
 
 

@@ -103,6 +103,11 @@ def run(
     Raises:
         ConfigError: no model serves, or the port is taken.
     """
+    if not models and backend != "torch":
+        raise ConfigError(
+            f"the models that come with seqlab have no graphs for --backend {backend}; write them and name the folder: "
+            f"seqlab export {DEMO / 'spoken_digits'} OUT --{backend}, then seqlab serve OUT --backend {backend}"
+        )
     try:
         from seqlab.serve.app import create_app
         from seqlab.serve.logs import to_stderr

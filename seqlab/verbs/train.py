@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 import seqlab
-from seqlab.config import Config, build, load_yaml, resolve_target
+from seqlab.config import Config, build, load_yaml, resolve_target, with_defaults
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sampler import cut_batches
 from seqlab.data.sources import check_kind
@@ -131,7 +131,8 @@ def train(config: Config, run_dir: Path, console: Console) -> Path:
         rejoin=build(rejoin, "augment", pool=pool) if rejoin else None,
     )
     _say_hello(config, run_dir, splits, diagnosis, task.model, console)
-    if not resume and not (start and start.config["normalize"] == config["normalize"]):
+    before, now = (with_defaults(c["normalize"], "normalize") for c in (start.config if start else config, config))
+    if not resume and not (start and before == now):
         _fit_normalization(task.model, data.train_set)
     best = fit_run(training, task, data, config, resume, console)
     run = shlex.quote(str(run_dir))

@@ -41,6 +41,8 @@ def transcribe(arguments: Sequence[str]) -> int:
         parser.error("-f pages needs --output-dir, the folder for the copies")
     if pages and (given.processes > 1 or given.ray):
         parser.error("-f pages runs in one process; --shard i/n divides the files among several")
+    if given.vad and pages:
+        parser.error("--vad finds speech, -f pages reads images")
     if given.images and not pages:
         parser.error("--images goes with -f pages")
     if len(forms) > 1 and not given.output_dir:
@@ -56,7 +58,7 @@ def transcribe(arguments: Sequence[str]) -> int:
         if wrong := [o for o in given.override if not o.startswith("decoder")]:
             parser.error(f"-s takes decoder=... and decoder.KEY=..., not {wrong[0]}")
         decoder = compose("evaluate", [*changed(given.model, given.override), "model=none"]).get("decoder")
-    loader = Loader(given.model, given.device, decoder, given.backend, given.threads)
+    loader = Loader(given.model, given.device, decoder, given.backend, given.threads, given.vad)
     console = Console(stderr=True, emoji=False)
     if pages:
         failed = _pages(loader, given, shard, console)
@@ -112,6 +114,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="how to decode, as seqlab evaluate takes it: -s decoder.n_best=5 -s decoder.hotwords=names.txt change "
         "what seqlab tune chose; -s decoder=greedy goes without (default: what seqlab tune chose, else greedy)",
     )
+    parser.add_argument(
+        "--vad",
+        action="store_true",
+        help="look for speech first and read it alone, in pieces that end in pauses (pip install 'seqlab[vad]')",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process (default 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
@@ -155,6 +162,12 @@ def _files(loader: Loader, given: argparse.Namespace, forms: list[str], shard: S
         if (needs == "s" and kind in ("image", "strokes")) or (needs == "px" and kind != "image"):
             what = "times in seconds" if needs == "s" else "places on an image"
             raise ConfigError(f"--format {form} holds {what}, and {given.model} reads {kind}; use json")
+    if loader.vad:
+        from seqlab.streaming.vad import vad_graph
+
+        if kind != "audio":
+            raise ConfigError(f"--vad finds speech, and {given.model} reads {kind}")
+        vad_graph()
     out = None if given.output in (None, "-") else shard.file(given.output)
     if given.resume and out is not None and out.is_file():
         _say(console, f"{out} is whole; nothing to do")
@@ -175,7 +188,7 @@ def _files(loader: Loader, given: argparse.Namespace, forms: list[str], shard: S
     elif given.processes > 1 and len(todo) > 1:
         found = parallel(loader, todo, given.processes)
     else:
-        found = answers(recognizer, todo)
+        found = answers(recognizer, todo, loader.vad)
     failed: list[str] = []
     transcripts = _told(_in_order(_counted(found, len(todo), console)), failed, console)
     if given.output_dir:

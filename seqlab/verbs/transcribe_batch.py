@@ -30,13 +30,14 @@ Answer = Transcript | str | OSError | None
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """How to load a recogniser, in any process; see Recognizer.load."""
+    """How to load a recogniser, in any process, see Recognizer.load, and whether it reads speech alone."""
 
     model: str
     device: Any = "auto"
     decoder: Config | None = None
     backend: Backend = "torch"
     threads: int = 1
+    vad: bool = False
 
     def load(self) -> Recognizer:
         """Load it."""
@@ -45,12 +46,17 @@ class Loader:
         return recognizer
 
 
-def answers(recognizer: Recognizer, tasks: Sequence[Task]) -> Iterator[tuple[int, Answer]]:
+def answers(recognizer: Recognizer, tasks: Sequence[Task], vad: bool = False) -> Iterator[tuple[int, Answer]]:
     """Yield the index and the answer of every task, in the order in which they come.
 
     A file that cannot be read, or that the model cannot take, does not stop the others.
+
+    Args:
+        recognizer: the model.
+        tasks: the files.
+        vad: read the speech of recordings alone, see ``seqlab.streaming.vad``.
     """
-    for index, answer in _transcripts(recognizer, [task.path for task in tasks]):
+    for index, answer in _transcripts(recognizer, [task.path for task in tasks], vad):
         task = tasks[index]
         if not isinstance(answer, Transcript):
             yield index, answer if str(task.path) in answer else f"{task.path}: {answer}"
@@ -70,12 +76,17 @@ def _write(task: Task, transcript: Transcript) -> str | OSError | None:
     return None
 
 
-def _transcripts(recognizer: Recognizer, files: Sequence[Path]) -> Iterator[tuple[int, Transcript | str]]:
+def _transcripts(recognizer: Recognizer, files: Sequence[Path], vad: bool) -> Iterator[tuple[int, Transcript | str]]:
     rate = samples_per_second(recognizer)
     held: list[tuple[int, Signal]] = []
     seconds = 0.0
     for index, path in enumerate(files):
         try:
+            if vad:
+                from seqlab.streaming.vad import transcribe_speech
+
+                yield index, transcribe_speech(recognizer, path)
+                continue
             if _is_long(recognizer, path):
                 from seqlab.streaming import transcribe_long
 
@@ -217,7 +228,7 @@ def _serve(loader: Loader, connection: Connection) -> None:
         while True:
             connection.send(None)
             given = connection.recv()
-            for place, answer in answers(recognizer, [task for _, task in given]):
+            for place, answer in answers(recognizer, [task for _, task in given], loader.vad):
                 connection.send((given[place][0], answer))
     except (EOFError, BrokenPipeError):
         return

@@ -18,12 +18,12 @@ class _Actor:
     """A process of the cluster that has the model."""
 
     def __init__(self, loader: Loader) -> None:
-        self.recognizer = loader.load()
+        self.recognizer, self.vad = loader.load(), loader.vad
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Answer tasks: their indices and the answers, pickled."""
         given = [pickle.loads(task) for task in batch["task"]]
-        found = dict(answers(self.recognizer, given))
+        found = dict(answers(self.recognizer, given, self.vad))
         return {"index": batch["index"], "answer": [pickle.dumps(found[i]) for i in range(len(given))]}
 
 

@@ -125,7 +125,7 @@ def test_cell_is_a_setting_like_any_other(tmp_path: Path) -> None:
     assert "encoder.cell.hiden_size: unknown key; did you mean 'hidden_size'?" in text
     assert "encoder.cell.init: must be one of zero, one, chrono, cec" in text
     assert "encoder.cell.input_size: is given by the program" in text
-    assert "encoder.cell.longest_lag: must be int | None, got 'x'" in text
+    assert "encoder.cell.longest_lag: must be int | null, got 'x'" in text
     with pytest.raises(ConfigError, match="must be a node with a _target_, got 'gru'"):
         compose("train", ["encoder=recurrent", "encoder.cell=gru"])
     with pytest.raises(ConfigError, match=r"not allowed under 'cell', which takes seqlab\.cells"):

@@ -69,6 +69,20 @@ def test_a_line_no_longer_than_a_window_is_read_as_by_a_blstm() -> None:
 
 
 @torch.no_grad()
+def test_chunks_can_be_changed_after_training() -> None:
+    made = LatencyControlled(4, 8, 2, chunk=2, right=6).eval()
+    changed = LatencyControlled(4, 8, 2, chunk=5, right=3).eval()
+    changed.load_state_dict(made.state_dict())
+    x, lengths = torch.randn(2, 30, 4), torch.tensor([30, 21])
+    assert not torch.allclose(changed(x, lengths)[0], made(x, lengths)[0], atol=1e-4)
+    changed.use_chunks(2, 6)
+    torch.testing.assert_close(changed(x, lengths)[0], made(x, lengths)[0])
+    assert changed.look_ahead == 7
+    with pytest.raises(ValueError, match="chunk"):
+        changed.use_chunks(0, 6)
+
+
+@torch.no_grad()
 def test_rows_weigh_the_states_ahead() -> None:
     encoder = LookAhead(3, 2, 1, look_ahead=2).eval()
     plain = BLSTM(3, 2, 1, bidirectional=False).eval()

@@ -16,9 +16,11 @@ from seqlab.errors import ConfigError, DataError
 from seqlab.export.compact import quantize
 from seqlab.export.folder import write_folder
 from seqlab.export.graph import export_graph, sherpa_faults
+from seqlab.media import read_audio
 from seqlab.model import CTCModel
 from seqlab.onnx_model import OnnxModel
 from seqlab.recognizer import Recognizer
+from seqlab.streaming import transcribe_long
 from seqlab.tokenizers.characters import Characters
 from seqlab.verbs import export as verb
 from tests.conftest import Run
@@ -125,8 +127,30 @@ def test_recordings_are_transcribed_without_torch(trained: Path, corpus: Path, t
     ]
     assert without_torch(tmp_path, "transcribe", "out", *files, "--backend", "onnx") == wanted
     assert len(without_torch(tmp_path, "transcribe", "out", *files, "--backend", "int8")) == 4
+    test = f"manifest={corpus / 'test.jsonl'}"
+    for backend, place in (("torch", "test"), ("int8", "test-int8")):
+        assert seqlab("evaluate", f"model={tmp_path / 'out'}", test, f"backend={backend}").returncode == 0
+        report = json.loads((tmp_path / "out/evaluate" / place / "report.json").read_text())
+        assert Path(report["model"]["checkpoint"]).name == (
+            "model.int8.onnx" if place != "test" else "model.safetensors"
+        )
+        assert report["scores"]["cer"]["rate"] < 0.2
     beam = ["-s", "decoder=beam", "-s", "decoder.beam=4"]
     assert len(without_torch(tmp_path, "transcribe", "out", files[0], "--backend", "onnx", *beam)) == 1
+
+
+def test_long_recordings_are_transcribed_without_torch(trained: Path, corpus: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer.load(trained, "cpu")
+    (tmp_path / "out").mkdir()
+    write_folder(recognizer, trained, tmp_path / "out")
+    export_graph(recognizer.model, tmp_path / "out/model.onnx")
+    parts = [read_audio(file, 8000)[0] for file in sorted((corpus / "test").glob("*.wav"))]
+    whole = np.concatenate(parts)
+    soundfile.write(tmp_path / "long.wav", np.tile(whole, -(-601 * 8000 // len(whole))), 8000, subtype="PCM_16")
+    (found,) = without_torch(tmp_path, "transcribe", "out", "long.wav", "--backend", "onnx")
+    wanted = transcribe_long(Recognizer.load(tmp_path / "out", backend="onnx"), tmp_path / "long.wav").text
+    assert found == wanted
+    assert len(found) > 1000
 
 
 def test_audio_needs_no_torch_even_where_it_is_installed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from seqlab import onnx_model
 from seqlab.errors import ConfigError, DataError
 from seqlab.export.compact import quantize
 from seqlab.export.folder import write_folder
@@ -18,6 +19,7 @@ from seqlab.export.streaming import export_streaming
 from seqlab.onnx_model import StreamingGraph
 from seqlab.recognizer import Recognizer
 from seqlab.streaming import StreamingRecognizer
+from seqlab.verbs import export as verb
 from tests.conftest import Run
 from tests.streaming.conftest import AUDIO, RATE, pieces, recognizer_of, speech
 
@@ -148,7 +150,62 @@ def test_recordings_are_read_piece_by_piece_without_torch(tmp_path: Path) -> Non
     assert partials == [streaming.accept(signal[at : at + 500]).text for at in range(0, len(signal), 500)]
     assert text == streaming.finish().text
     assert len(text) > 5
-    assert len(read("int8")[0]) == len(partials)
+    streaming = StreamingRecognizer(Recognizer.load(tmp_path / "out", backend="int8"), sample_rate=16000)
+    wanted = [streaming.accept(signal[at : at + 500]).text for at in range(0, len(signal), 500)]  # cut alike
+    last = streaming.finish().text
+    assert read("int8")[:2] == [wanted, last]
+    assert len(last) > 5
+
+
+@pytest.mark.parametrize(
+    "more",
+    [[], ["stem=stack", "stem.factor=2"], ["encoder=look_ahead", "encoder.look_ahead=2"]],
+    ids=["plain", "stack", "look-ahead"],
+)
+def test_arrays_are_read_piece_by_piece(more: list[str], tmp_path: Path) -> None:
+    arrays = [x for x in CASES["arrays"] if x.partition("=")[0] not in {y.partition("=")[0] for y in more}]
+    recognizer = recognizer_of(*arrays, *more)
+    streaming = StreamingRecognizer(
+        Recognizer.load(folder_of(recognizer, tmp_path / "out"), backend="onnx"),
+    )
+    frames = np.random.default_rng(0).normal(size=(31, 5)).astype(np.float32)
+    wanted = recognizer.transcribe(frames)
+    assert streaming.finish().text == ""  # nothing came
+    for size in (1, 7, 31):
+        for at in range(0, 31, size):
+            streaming.accept(frames[at : at + size])
+        last = streaming.finish()
+        assert (last.text, last.duration) == (wanted.text, wanted.duration)
+    assert wanted.text
+
+
+def test_a_graph_of_another_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(recognizer_of(*LSTM), tmp_path / "out")
+    others = {
+        "num_weights": [*LSTM, "encoder.hidden_size=8"],
+        "frame_shift": [*LSTM, "stem.factor=1"],
+        "sample_rate": [*LSTM, "frontend.sample_rate=16000"],
+        "kind": CASES["arrays"],
+    }
+    loaded = Recognizer.load(folder, backend="onnx")
+    for key, overrides in others.items():
+        export_streaming(recognizer_of(*overrides).model, folder / "streaming.onnx")
+        with pytest.raises(DataError, match=rf"another model: {key} is .*; export it again"):
+            StreamingRecognizer(loaded)
+    assert StreamingGraph(folder / "streaming.onnx").states["h"] == (1, 1, 16)
+    monkeypatch.setattr(onnx_model, "LARGEST_STATE", 15)  # a state may not take memory that nobody has
+    with pytest.raises(DataError, match="no graph of seqlab export"):
+        StreamingGraph(folder / "streaming.onnx")
+
+
+def test_projections_are_refused_by_name(tmp_path: Path) -> None:
+    for encoder in ("lstm", "blstm"):
+        model = recognizer_of(*AUDIO, f"encoder={encoder}", "encoder.proj_size=4").model
+        ways = [export_graph] if encoder == "blstm" else [export_graph, export_streaming]
+        for write in ways:
+            with pytest.raises(ConfigError, match=r"encoder\.proj_size=4: .*proj_size=0"):
+                write(model, tmp_path / "a.onnx")
+    assert not (tmp_path / "a.onnx").exists()
 
 
 def test_what_cannot_be_read_by_pieces_is_refused(tmp_path: Path) -> None:
@@ -188,7 +245,7 @@ def test_graphs_that_are_none_are_told(tmp_path: Path) -> None:
         StreamingRecognizer(loaded)
 
 
-def test_one_command_writes_them(tmp_path: Path, seqlab: Run) -> None:
+def test_one_command_writes_them(tmp_path: Path, seqlab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     source = folder_of(recognizer_of(*LSTM), tmp_path / "model")
     soundfile.write(tmp_path / "a.wav", speech(1.5), RATE)
     (tmp_path / "a.jsonl").write_text(
@@ -206,6 +263,7 @@ def test_one_command_writes_them(tmp_path: Path, seqlab: Run) -> None:
     stream = StreamingGraph(tmp_path / "out/streaming.features.onnx").stream()
     assert [len(stream.accept(np.zeros((n, 24), np.float32))) for n in (1, 1, 4)] == [0, 1, 2]
     source = folder_of_blstm(tmp_path / "blstm")
+    monkeypatch.setattr(verb, "export_graph", None)  # it is not come to
     done = seqlab("export", source, tmp_path / "other", "--streaming")
     assert (done.returncode, "one-way" in done.stderr) == (2, True)
     assert not (tmp_path / "other").exists()

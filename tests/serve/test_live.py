@@ -104,6 +104,7 @@ def test_nothing_said_is_an_empty_line(socket):
         ([START | {"encoding": {}}], 1007),
         ([START, b"abc"], 1007),
         ([START, np.full(10, np.nan, "<f4").tobytes()], 1007),
+        ([START, np.full(10, 1e30, "<f4").tobytes()], 1007),
         ([START, np.zeros(RATE * 11, "<f4").tobytes()], 1009),
         ([START, b"\0" * (LARGEST + 4)], 1009),
         ([{"type": "start", "model": "hand"}, {"type": "strokes", "strokes": [[[1]]]}], 1007),

@@ -14,8 +14,10 @@ import pytest
 
 from seqlab.errors import ConfigError
 from seqlab.serve.models import load, named
+from seqlab.serve.refused import Refused
 from seqlab.verbs import serve as verb
 from tests.serve.service import LIMITS, SPEECH, wav
+from tests.streaming.conftest import recognizer_of
 
 HEAD = "POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\n"
 FORM = "Content-Type: multipart/form-data; boundary=x\r\n"
@@ -172,6 +174,32 @@ def test_requests_at_work_are_answered_before_the_end(application):
         connected(port)
 
 
+def test_a_long_recording_is_read_no_further_when_the_client_has_left(running, monkeypatch):
+    begun, stopped = threading.Event(), threading.Event()
+
+    def slow(recognizer, path, progress):
+        begun.set()
+        end = time.monotonic() + 60
+        try:
+            while time.monotonic() < end:
+                time.sleep(0.05)
+                progress(1.0)
+        except Refused:
+            stopped.set()
+            raise
+
+    monkeypatch.setattr("seqlab.serve.uploads.LONG_SECONDS", 1.0)
+    monkeypatch.setattr("seqlab.serve.uploads.transcribe_long", slow)
+    monkeypatch.setattr("seqlab.serve.app.LOOK", 0.05)
+    port = running()
+    with connected(port) as client:
+        client.sendall(request(port, wav(SPEECH)))
+        assert begun.wait(60)
+        assert not stopped.wait(0.5)  # as long as the client is there
+    assert stopped.wait(30)
+    assert alive(port)
+
+
 def test_models_have_names():
     assert named(["runs/a", "b=runs/a", "/x/my model"]) == {"a": "runs/a", "b": "runs/a", "my_model": "/x/my model"}
     with pytest.raises(ConfigError, match="both called a"):
@@ -198,6 +226,21 @@ def test_no_model_at_all_is_an_error():
         load({"a": "nowhere"}, LIMITS)
 
 
+def test_a_streaming_graph_of_another_model_does_not_stop_the_others(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from seqlab.export.streaming import export_streaming
+    from tests.export.test_streaming_graph import LSTM, folder_of
+
+    good, bad = (folder_of(recognizer_of(*LSTM), tmp_path / name) for name in ("good", "bad"))
+    export_streaming(recognizer_of(*LSTM, "encoder.hidden_size=8").model, bad / "streaming.onnx")
+    (good / "streaming.onnx").unlink()  # read whole
+    models = load({"bad": str(bad), "good": str(good)}, LIMITS, "onnx")
+    assert list(models.workers) == ["good"]
+    assert "of another model" in models.failed["bad"]
+    models.close()
+
+
 def test_wrong_settings_are_told(seqlab):
     for arguments, message in (
         (["nowhere", "--rate", "-1"], "--rate must be"),
@@ -205,6 +248,7 @@ def test_wrong_settings_are_told(seqlab):
         (["nowhere", "--port", "99999"], "cannot listen"),
         (["nowhere", "--port", "0"], "nowhere not found"),
         (["nowhere", "--token-file", os.devnull], "holds no token"),
+        (["--backend", "int8"], "OUT --int8"),  # the demo models, which have no graphs
     ):
         done = seqlab("serve", *arguments)
         assert done.returncode == 2

@@ -1,5 +1,6 @@
 """Micro-batching."""
 
+import io
 import threading
 from concurrent.futures import CancelledError
 
@@ -8,7 +9,9 @@ import pytest
 
 from seqlab.recognizer import Signal
 from seqlab.serve.refused import Refused
+from seqlab.serve.uploads import submit_upload
 from seqlab.serve.worker import Worker
+from tests.serve.service import LIMITS, wav
 from tests.streaming.conftest import RATE, speech
 
 
@@ -104,6 +107,18 @@ def test_who_has_left_costs_nothing(recognizers):
         assert held.batches == [1]
         with pytest.raises(CancelledError):
             gone.result()
+
+
+def test_a_long_recording_ends_at_the_first_block_after_the_client(recognizers, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqlab.serve.uploads.LONG_SECONDS", 1.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    worker = Worker(recognizers["ears"], 2)
+    with pytest.raises(Refused, match="has left"):
+        submit_upload(worker, io.BytesIO(wav(speech(3))), "a.wav", LIMITS, lambda: True).result(60)
+    stayed = submit_upload(worker, io.BytesIO(wav(speech(3))), "a.wav", LIMITS)
+    assert stayed.result(60).duration == 3.0
+    worker.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_waits_is_done_before_the_end(recognizers):

@@ -11,7 +11,8 @@ from seqlab.frontends.normalize import Normalize
 from seqlab.stems.conv2d import Conv2d
 from seqlab.stems.none import NoStem
 from seqlab.stems.stack import Stack
-from seqlab.streaming.parts import WARM, LogProbs, Reach, Running, Windows, normalization
+from seqlab.streaming.parts import WARM, LogProbs, Reach, Running, normalization
+from seqlab.streaming.windows import Windows
 from tests.streaming.conftest import AUDIO, pieces, recognizer_of, speech
 
 
@@ -103,15 +104,16 @@ def test_log_probabilities_are_those_of_the_whole(encoder: list[str]) -> None:
 def test_windows_cover_every_frame_once(step: int, lines: int) -> None:
     seen: list[int] = []
 
-    def run(windows: list[torch.Tensor]) -> list[torch.Tensor]:
+    def run(windows: list[np.ndarray]) -> list[np.ndarray]:
         seen.append(len(windows))
-        return [window[: len(window) // step * step : step] for window in windows]
+        return [window[: len(window) // step * step : step, None] for window in windows]
 
     for length in (0, 1, 2, 3, 29, 30, 31, 40, 41, 100, 101, 299):
-        x = torch.arange(float(length))
+        x = np.arange(length)
         windows = Windows(run, step, 10, 4, lines)
-        got = torch.cat([*(windows.accept(piece) for piece in x.split(7)), windows.accept(x[:0], last=True)])
-        assert got.tolist() == x[: length // step * step : step].tolist()
+        found = [windows.accept(x[at : at + 7]) for at in range(0, length, 7)]
+        got = np.concatenate([*found, windows.accept(x[:0], last=True)])
+        assert got[:, 0].tolist() == x[: length // step * step : step].tolist()
         assert max(seen, default=0) <= lines
 
 
@@ -122,7 +124,7 @@ def test_memory_of_what_is_held_does_not_grow() -> None:
     assert len(frontend._held) < 1000 + 200 + 80 * 9  # type: ignore[arg-type]
     windows = Windows(lambda parts: parts, 1, 10, 4, 2)
     for _ in range(50):
-        windows.accept(torch.randn(5))
+        windows.accept(np.zeros(5, np.float32))
     assert windows._count <= 2 * 10 + 2 * 4 + 5
 
 

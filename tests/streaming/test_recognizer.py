@@ -126,8 +126,10 @@ def test_ink_is_read_anew_at_the_end_of_each_stroke() -> None:
     for points in (20, 40, 60):
         assert partials[points // 5 - 1].text == recognizer.transcribe(ink[:points]).text
     same(streaming.finish(), recognizer.transcribe(ink))
-    with pytest.raises(DataError, match="finite points"):
-        streaming.accept(np.zeros((3, 2)))
+    for wrong in (np.zeros((3, 2)), np.full((3, 4), 1e300)):  # of which nothing stays
+        with pytest.raises(DataError, match="finite points"):
+            streaming.accept(wrong)
+    assert streaming.finish().text == ""
     with pytest.raises(ConfigError, match="sample_rate"):
         StreamingRecognizer(recognizer, sample_rate=8000)
 
@@ -146,9 +148,11 @@ def test_faulty_samples_lose_nothing() -> None:
     streaming = StreamingRecognizer(recognizer)
     signal = speech(1)
     streaming.accept(signal[:3000])
-    for wrong in (np.full(10, np.nan), np.zeros((10, 2)), np.zeros(10, np.uint8)):
+    loud = np.array([0.0, 1e30], np.float32)
+    wrong: list[Any] = [np.full(10, np.nan), loud, np.zeros((10, 2)), np.zeros(10, np.uint8), np.ones(3, complex)]
+    for samples in [*wrong, np.array(["a"]), np.array(0.5), 0.5]:
         with pytest.raises(DataError):
-            streaming.accept(wrong)
+            streaming.accept(samples)
     streaming.accept(signal[3000:])
     same(streaming.finish(), recognizer.transcribe(signal))
 

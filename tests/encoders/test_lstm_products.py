@@ -1,11 +1,11 @@
-"""The backward pass of large products: the gradients of torch's nn.LSTM, and where it is used."""
+"""The LSTM for training in bfloat16: states and gradients of torch's nn.LSTM, and where it is used."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from seqlab.encoders import blstm
-from seqlab.encoders._lstm_backward import lstm
+from seqlab.encoders import _lstm_products
+from seqlab.encoders._lstm_products import lstm
 from seqlab.encoders.blstm import BLSTM
 
 
@@ -23,7 +23,7 @@ def test_gradients_are_those_of_torch(frames: int) -> None:
     states = lstm(x, list(layer.parameters()))
     torch.testing.assert_close(states, layer(x)[0])
     for own, theirs in zip(gradients(states, of), gradients(layer(x)[0], of), strict=True):
-        torch.testing.assert_close(own, theirs, rtol=1e-5, atol=1e-6)  # computed in float32 in between
+        torch.testing.assert_close(own, theirs, rtol=1e-10, atol=1e-12)
 
 
 def test_features_without_gradient_get_none() -> None:
@@ -36,7 +36,7 @@ def test_features_without_gradient_get_none() -> None:
 
 def test_wide_bfloat16_training_takes_it_and_stays_near_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(blstm._lstm_backward, "lstm", lambda x, w: calls.append(x.dtype) or lstm(x, w))
+    monkeypatch.setattr(_lstm_products, "lstm", lambda x, w: calls.append(x.dtype) or lstm(x, w))
     torch.manual_seed(0)
     encoder = BLSTM(6, 64, 2)
     x, lengths = torch.randn(64, 12, 6), torch.arange(64) % 12 + 1
