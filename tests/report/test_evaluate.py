@@ -15,7 +15,14 @@ def test_a_file_as_out_is_refused_before_decoding(tmp_path, monkeypatch):
     recognizer = SimpleNamespace(config={}, use_threads=lambda _: None)
     monkeypatch.setattr(verb.Recognizer, "load", lambda *_: recognizer)
     monkeypatch.setattr(verb, "read_manifest", lambda _: pytest.fail("it has begun"))
-    config = {"model": "run", "device": "cpu", "threads": 1, "manifest": "m.jsonl", "out": str(tmp_path / "out")}
+    config = {
+        "model": "run",
+        "device": "cpu",
+        "backend": "torch",
+        "threads": 1,
+        "manifest": "m.jsonl",
+        "out": str(tmp_path / "out"),
+    }
     with pytest.raises(DataError, match=r"out: a report is a folder.*give another out="):
         verb.evaluate(config, Console())
     assert (tmp_path / "out").read_text() == "mine"
