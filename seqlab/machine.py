@@ -213,7 +213,7 @@ def _workers(found: Probe, default: Any) -> tuple[Any, str]:
     told += f", a training step of a small net {1000 * step:.0f} ms"
     if found.cores > _training_threads(found, 1)[0] and quicker(step, step + found.features_s):
         return 1, f"{told}: a reading process on a core that does not train"
-    return 0, f"{told}: a reading process would gain little"
+    return 0, f"{told}: a reading process would gain little, unless augmentation is dear (train/wait in metrics.csv)"
 
 
 def _device(found: Probe, default: Any) -> tuple[Any, str]:
