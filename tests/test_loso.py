@@ -48,7 +48,7 @@ def test_a_row_has_its_parts_and_no_others(row: str) -> None:
         "priors": config["loss"]["prior_weight"] > 0,
         "averaging": bool(config["training"]["ema"] and config["training"]["average_best"]),
     }
-    wanted = {"plain": set(), "all": set(found)}.get(row, {row[1:]} if row[0] == "+" else set(found) - {row[1:]})
+    wanted = {"plain": set(), "all": set(found)}.get(row, {row[1:]} if row[0] == "+" else set(found) - {row[4:]})
     assert {part for part, on in found.items() if on} == wanted
     if row == "plain":
         assert (list(signal), list(features)) == (["gain"], [])
@@ -95,6 +95,20 @@ def test_table_by_hand() -> None:
     half = 12.706 * math.sqrt(50) / math.sqrt(2)  # Student's t for one degree of freedom
     assert f"| plain | a 25.0, b 45.0 | 2 | 35.00 ({35 - half:.2f} to {35 + half:.2f}) |" in lines[2]
     assert lines[3] == "| all | a 10.0, b 10.0 | 1 | 10.00 | -20.00 | 4.0 |"
+
+
+def test_goals_are_those_of_everybody() -> None:
+    def final(wer: float, speakers: set[str], settings: list[str] | None = None) -> list[dict[str, Any]]:
+        same = {"row": "all-priors", "seed": 1, "settings": settings or []}
+        return [{**same, "speaker": speaker, "wer": wer} for speaker in speakers]
+
+    everybody: set[str] = loso.EVERYBODY
+    assert loso.missed(final(0.04, everybody)) == []
+    (lexicon,) = loso.missed(final(0.08, everybody))
+    assert lexicon.startswith("mean WER 8.00 % with the digit lexicon")
+    assert len(loso.missed(final(0.081, everybody))) == 2
+    assert loso.missed(final(0.9, everybody - {"theo"})) == []
+    assert loso.missed(final(0.9, everybody, ["optimizer.lr=0.1"])) == []
 
 
 def test_script_trains_scores_and_goes_on(folder: Path, tmp_path: Path) -> None:

@@ -12,4 +12,4 @@ fi
 loso() { "${PYTHON:-python}" "$(dirname "$0")/loso.py" "$folder" "$@"; }
 if [ $# -gt 0 ]; then loso "$@"; exit; fi
 loso training.budget_minutes=3 -o runs/fsdd_loso/ablation
-loso --rows=-priors --speakers george jackson nicolas theo yweweler -o runs/fsdd_loso/five
+loso --rows all-priors --speakers george jackson nicolas theo yweweler -o runs/fsdd_loso/five
