@@ -27,6 +27,7 @@ class MFCC(nn.Module):
         use_energy: put the log energy of the frame in place of the zeroth coefficient.
         lifter: Q of the weights 1 + Q / 2 sin(pi i / Q) that even out the coefficients; 0 for none.
         deltas: 1 appends deltas, 2 double deltas too.
+        snip_edges: where frames lie, see ``LogMel``.
 
     Attributes:
         sample_rate: in Hz.
@@ -49,6 +50,7 @@ class MFCC(nn.Module):
         use_energy: bool = True,
         lifter: float = 22.0,
         deltas: int = 2,
+        snip_edges: bool = True,
     ) -> None:
         super().__init__()
         if not 1 <= num_ceps <= num_mels:
@@ -58,7 +60,9 @@ class MFCC(nn.Module):
         self.deltas = check_order(deltas)
         self.use_energy = use_energy
         self.log_mel = LogMel(
-            sample_rate, num_mels, window_ms, shift_ms, low_freq, high_freq, preemphasis, energy=use_energy
+            *(sample_rate, num_mels, window_ms, shift_ms, low_freq, high_freq, preemphasis),
+            energy=use_energy,
+            snip_edges=snip_edges,
         )
         self._dct = {torch.device("cpu"): _liftered_dct(num_ceps, num_mels, lifter)}
         self.sample_rate = sample_rate
@@ -95,6 +99,15 @@ class MFCC(nn.Module):
             DataError: (a ValueError) a line is shorter than one window.
         """
         x, frames = self.log_mel(signal, lengths, warps)
+        return self.cepstra(x, frames), frames
+
+    def cepstra(self, x: Tensor, frames: Tensor) -> Tensor:
+        """Turn log-mel features (B, T, num_mels), the energy behind them if it is used, into features (B, T, F).
+
+        Args:
+            x: as ``self.log_mel`` gives them, 0 past a length.
+            frames: per line, (B,).
+        """
         if x.device not in self._dct:
             with torch.inference_mode(False):
                 self._dct[x.device] = self._dct[torch.device("cpu")].to(x.device)
@@ -103,7 +116,7 @@ class MFCC(nn.Module):
             ceps = x[..., : len(dct)] @ dct
             if self.use_energy:
                 ceps = torch.cat([x[..., -1:], ceps[..., 1:]], 2)
-            return append_deltas(ceps, frames, self.deltas), frames
+            return append_deltas(ceps, frames, self.deltas)
 
 
 def _liftered_dct(num_ceps: int, num_mels: int, lifter: float) -> Tensor:

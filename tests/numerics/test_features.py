@@ -109,15 +109,16 @@ def test_padding_changes_no_mirrored_line(deltas: int) -> None:
 
 
 @pytest.mark.parametrize("use_energy", [True, False])
-@pytest.mark.parametrize("lifter", [22.0, 0.0])
-def test_mfcc_equals_kaldi(use_energy: bool, lifter: float) -> None:
-    frontend = MFCC(use_energy=use_energy, lifter=lifter)
+@pytest.mark.parametrize(("lifter", "snip_edges"), [(22.0, True), (0.0, True), (22.0, False)])
+def test_mfcc_equals_kaldi(use_energy: bool, lifter: float, snip_edges: bool) -> None:
+    frontend = MFCC(use_energy=use_energy, lifter=lifter, snip_edges=snip_edges)
     x, lengths = batch(16000)
     features, frames = frontend(x, lengths)
     assert features.shape[2] == frontend.num_features == 39
     for i, length in enumerate(lengths.tolist()):
         line = x[i : i + 1, :length]
-        expected = kaldi.mfcc(line, use_energy=use_energy, cepstral_lifter=lifter, energy_floor=0.0)
+        options = {"use_energy": use_energy, "cepstral_lifter": lifter, "snip_edges": snip_edges}
+        expected = kaldi.mfcc(line, energy_floor=0.0, **options)
         torch.testing.assert_close(features[i, : int(frames[i]), :13], expected, atol=1e-3, rtol=0)
 
 
