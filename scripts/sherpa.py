@@ -15,6 +15,7 @@ from typing import Any
 
 import sherpa_onnx
 
+from seqlab.export.filterbank import AfterFilters
 from seqlab.export.folder import write_folder
 from seqlab.export.graph import export_graph, sherpa_faults
 from seqlab.manifest import read_manifest
@@ -29,7 +30,7 @@ def sherpa(recognizer: Recognizer, model: str, folder: Path) -> Any:
         model=str(folder / "features.onnx"),
         tokens=str(folder / "tokens.txt"),
         sample_rate=int(recognizer.model.sample_rate),
-        feature_dim=recognizer.model.frontend.num_features,
+        feature_dim=AfterFilters(recognizer.model.frontend).num_filters,
     )
 
 

@@ -9,9 +9,12 @@ A line is one utterance or one text line; lengths are integer counts of the tens
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+LARGE = 8 * 2**20  # bytes from which a tensor goes through shared memory
 
 
 @dataclass(slots=True)
@@ -74,6 +77,20 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go from process to process as arrays: each tensor sent as such takes a file and a connection of its own."""
+        tensors = self.signal, self.lengths, self.labels, self.label_lengths
+        return _received, (self.ids, self.texts, *(_sendable(x) for x in tensors))
+
+
+def _sendable(x: Tensor) -> Any:
+    return x.numpy() if x.device.type == "cpu" and x.nbytes < LARGE else x
+
+
+def _received(ids: list[str], texts: list[str], *sent: Any) -> Batch:
+    signal, lengths, labels, label_lengths = (x if isinstance(x, Tensor) else torch.from_numpy(x) for x in sent)
+    return Batch(ids, signal, lengths, texts, labels, label_lengths)
 
 
 def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -64,11 +64,29 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found; a model folder of seqlab export has one")
+    return read_yaml(path)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as OmegaConf reads it: 1e-3 is a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a stranger's configuration, of which nothing is filled in; without OmegaConf, which is slow to import.
+
+    Raises:
+        DataError: it is damaged.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("it has aliases, of which a few lines may make billions")
-        config = yaml.safe_load(text)
+        config = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is no configuration: {reason(error)}") from None
     if not isinstance(config, dict):

@@ -1,6 +1,8 @@
 """The command line. The verbs live in seqlab/verbs and are imported when they run, so that help comes at once."""
 
 import argparse
+import atexit
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,6 +95,7 @@ def _hydra(verb: str, arguments: Sequence[str]) -> int:
 
 
 def _transcribe(arguments: Sequence[str]) -> int:
+    gc.set_threshold(50_000)  # modules and transcripts are many objects, hardly any of them garbage
     from seqlab.verbs.transcribe import transcribe
 
     return transcribe(arguments)
@@ -277,6 +280,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 some files failed, 2 wrong input."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    atexit.register(gc.freeze)  # a process that ends frees its memory at once; looking for garbage would take 0.3 s
     try:
         status = _main(given)
     except BrokenPipeError:

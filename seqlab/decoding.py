@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqlab.config import Config, load_yaml, quoted
+from seqlab.checkpoints import read_yaml
+from seqlab.config import Config, quoted
 from seqlab.errors import DataError
 
 FILE = "decoding.yaml"
@@ -36,11 +37,9 @@ def stored(model: str | Path) -> Config:
     if not path.is_file():
         return {}
     try:
-        kept = load_yaml(path, resolve=False)  # a stranger's file: nothing of the environment is filled in
-    except OSError:
-        raise
-    except Exception as error:  # whatever a damaged file leads to
-        raise DataError(f"{path}: {str(error).splitlines()[0]}; delete it, or run seqlab tune again") from None
+        kept = read_yaml(path)
+    except DataError as error:
+        raise DataError(f"{error}; delete it, or run seqlab tune again") from None
     decoder = kept.get("decoder")
     if not isinstance(decoder, dict):
         raise DataError(f"{path} names no decoder; delete it, or run seqlab tune again")

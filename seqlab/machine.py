@@ -14,13 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqlab.data.loader import FEW_LINES, reading_processes
 from seqlab.encoders.blstm import BLSTM
-from seqlab.frontends.log_mel import LogMel
 
 QUICKER = 1.3  # how much quicker another setting must be to be taken
 MOST_THREADS = 4  # nets of these sizes gain nothing from more
-MOST_WORKERS = 4
-BATCH_S = 24.0  # audio of a batch
 FRAMES, LINES = 40, 16  # of the training step that is measured: about what the stem leaves of a batch
 ROUNDS, MOST_S = 3, 0.6  # of each measurement; no further round begins after so many seconds
 
@@ -40,7 +38,6 @@ class Probe:
         gflops: GEMM rates of 1024 x 1024 matrices, by precision and threads.
         step_s: seconds of a training step of a BLSTM, by precision and threads.
         read_s: seconds for one line of speech through a BLSTM, by threads.
-        features_s: seconds to make the features of a batch.
         onnxruntime: whether it is installed.
     """
 
@@ -54,7 +51,6 @@ class Probe:
     gflops: Mapping[tuple[str, int], float]
     step_s: Mapping[tuple[str, int], float]
     read_s: Mapping[int, float]
-    features_s: float
     onnxruntime: bool
 
 
@@ -106,8 +102,6 @@ def probe() -> Probe:
     lengths = torch.full((LINES,), FRAMES)
     x, line = torch.randn(LINES, FRAMES, 80), torch.randn(1, 300, 80)
     encoder = BLSTM(80, 256, 2)
-    signal = 0.1 * torch.randn(1, int(BATCH_S * 16000))
-    log_mel = LogMel()
     gflops, step_s, read_s = {}, {}, {}
     for count in counts:
         with _threads(count):
@@ -117,8 +111,6 @@ def probe() -> Probe:
                 step_s[name, count] = _least(partial(_step, encoder, x, lengths, name == "bf16-mixed"))
             with torch.inference_mode():
                 read_s[count] = _least(lambda: encoder(line, torch.tensor([300])))
-    with _threads(1), torch.inference_mode():
-        features_s = _least(lambda: log_mel(signal, torch.tensor([signal.shape[1]])))
     cuda = torch.cuda.is_available()
     return Probe(
         _processor(),
@@ -131,7 +123,6 @@ def probe() -> Probe:
         gflops,
         step_s,
         read_s,
-        features_s,
         importlib.util.find_spec("onnxruntime") is not None,
     )
 
@@ -206,14 +197,10 @@ def _batch_frames(found: Probe, default: Any) -> tuple[Any, str]:
 
 
 def _workers(found: Probe, default: Any) -> tuple[Any, str]:
-    step = min(found.step_s.values())
-    told = f"the features of {BATCH_S:g} s take {1000 * found.features_s:.0f} ms"
-    if found.gpu:
-        return min(found.cores - 1, MOST_WORKERS), f"{told}: reading processes keep the GPU at work"
-    told += f", a training step of a small net {1000 * step:.0f} ms"
-    if found.cores > _training_threads(found, 1)[0] and quicker(step, step + found.features_s):
-        return 1, f"{told}: a reading process on a core that does not train"
-    return 0, f"{told}: a reading process would gain little, unless augmentation is dear (train/wait in metrics.csv)"
+    threads = 1 if found.gpu else _training_threads(found, 1)[0]
+    count = reading_processes(FEW_LINES, True, found.cores - threads, found.gpu is not None)
+    told = f"of {found.cores} core(s) {threads} train(s): null takes {count} reading process(es)"
+    return default, f"{told}, none for fewer than {FEW_LINES} lines"
 
 
 def _device(found: Probe, default: Any) -> tuple[Any, str]:

@@ -60,7 +60,8 @@ class ManifestIndex(Sequence[Line]):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = check_manifest(path)
-        self._pid, self._file = -1, -1
+        self._pid, self._files = -1, (-1, -1)  # the manifest and its index, as this process opened them
+        self._place: Path | None = None  # of the index; None: it lies in memory
         state = _state(self.path)
         for place in _places(self.path):
             if self._load(place, state):
@@ -93,6 +94,7 @@ class ManifestIndex(Sequence[Line]):
         except (OSError, ValueError, KeyError, TypeError):
             return False
         self._set(head, columns)
+        self._place = place
         return True
 
     def _set(self, head: dict[str, Any], columns: Sequence[np.ndarray]) -> None:
@@ -115,14 +117,27 @@ class ManifestIndex(Sequence[Line]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        if self._pid != os.getpid():  # each reading process opens the file for itself
-            self._pid, self._file = os.getpid(), os.open(self.path, os.O_RDONLY)
-        raw = os.pread(self._file, int(self._length[index]), int(self._offset[index]))
-        where = f"{self.path}:{int(self._number[index])}"
+        if self._pid != os.getpid():  # each reading process opens the files for itself
+            self._files = os.open(self.path, os.O_RDONLY), os.open(self._place or self.path, os.O_RDONLY)
+            self._pid = os.getpid()
+        offset, length, number = self._entry(index % len(self))
+        raw = os.pread(self._files[0], length, offset)
+        where = f"{self.path}:{number}"
         try:
             return parse_line(raw.decode("utf-8-sig"), self.path.parent, where)
         except (DataError, UnicodeDecodeError) as error:
             raise DataError(f"{where}: {error}; was the manifest changed during the run?") from None
+
+    def _entry(self, index: int) -> tuple[int, int, int]:
+        """Return where a line begins, its length, both in bytes, and its number.
+
+        A line of the mapped columns would bring 16 pages of each into memory, lines by chance all of them.
+        """
+        if self._place is None:
+            return int(self._offset[index]), int(self._length[index]), int(self._number[index])
+        places = (_HEAD + 8 * (column * len(self) + index) for column in range(3))
+        offset, length, number = (int.from_bytes(os.pread(self._files[1], 8, p), "little") for p in places)
+        return offset, length, number
 
     def release(self) -> None:
         """Give the memory of columns that were looked at back to the system; they stay readable."""
@@ -133,11 +148,12 @@ class ManifestIndex(Sequence[Line]):
 
     def __del__(self) -> None:
         if getattr(self, "_pid", -1) == os.getpid():
-            os.close(self._file)
+            for file in self._files:
+                os.close(file)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open file out."""
-        return self.__dict__ | {"_pid": -1, "_file": -1}
+        """Leave the open files out."""
+        return self.__dict__ | {"_pid": -1, "_files": (-1, -1)}
 
 
 class IndexedLines(Sequence[Line]):
@@ -153,10 +169,10 @@ class IndexedLines(Sequence[Line]):
     def __init__(self, indexes: Sequence[ManifestIndex]) -> None:
         self.indexes = list(indexes)
         self._starts = np.cumsum([0] + [len(index) for index in self.indexes])
-        self._kept: np.ndarray | None = None  # positions in all lines; None: each
+        self._left_out = np.zeros(0, np.int64)  # positions in all lines, sorted
 
     def __len__(self) -> int:
-        return int(self._starts[-1]) if self._kept is None else len(self._kept)
+        return int(self._starts[-1]) - len(self._left_out)
 
     @overload
     def __getitem__(self, index: int) -> Line: ...
@@ -169,9 +185,14 @@ class IndexedLines(Sequence[Line]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        place = index % len(self) if self._kept is None else int(self._kept[index])
+        place = int(self._positions(index % len(self)))
         part = int(np.searchsorted(self._starts, place, side="right")) - 1
         return self.indexes[part][place - int(self._starts[part])]
+
+    def _positions(self, kept: Any) -> Any:
+        """Return positions in all lines of positions in those that were kept."""
+        before = self._left_out - np.arange(len(self._left_out))  # lines kept before each that was left out
+        return kept + np.searchsorted(before, kept, side="right")
 
     def column(self, name: str) -> np.ndarray:
         """Return one value per line, (lines,): duration (s, NaN unknown), width, height (pixels), kind (of KINDS).
@@ -183,7 +204,7 @@ class IndexedLines(Sequence[Line]):
             starts = np.cumsum([0] + [int(column.max()) + 1 for column in columns[:-1]])
             columns = [np.where(c < 0, c, c + start) for c, start in zip(columns, starts, strict=True)]
         whole = columns[0] if len(columns) == 1 else np.concatenate(columns)
-        return whole if self._kept is None else whole[self._kept]
+        return np.delete(whole, self._left_out) if len(self._left_out) else whole
 
     @property
     def texts(self) -> list[str]:
@@ -199,9 +220,8 @@ class IndexedLines(Sequence[Line]):
 
     def leave_out(self, places: Iterable[int]) -> None:
         """Leave lines out, given their positions here."""
-        mask = np.ones(len(self), bool)
-        mask[list(places)] = False
-        self._kept = np.flatnonzero(mask) if self._kept is None else self._kept[mask]
+        more = self._positions(np.array(list(places), np.int64))
+        self._left_out = np.unique(np.concatenate([self._left_out, more]))
 
 
 def open_manifests(paths: str | Iterable[str]) -> list[Line] | IndexedLines:

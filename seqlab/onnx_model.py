@@ -63,14 +63,19 @@ class OnnxModel:
             fits = False
         if not fits or tuple(x.name for x in self.session.get_inputs()) != INPUTS:
             raise DataError(f"{file} is no graph of seqlab export that starts from {INPUTS[0]}; export it again")
+        self._prepare(config)
+        self.num_symbols = self.session.get_outputs()[0].shape[2]
+
+    def _prepare(self, config: Config) -> None:
+        """Build what reads and prepares lines."""
         if self.kind == "audio":
             self.sample_rate = int(self.sample_rate)
             self.frontend: Any = SimpleNamespace(kind="audio", sample_rate=self.sample_rate)
         else:
             self.frontend = build(config["frontend"], "frontend")
         if self.frontend.kind != self.kind:
-            raise DataError(f"{file} reads {self.kind}, config.yaml beside it {self.frontend.kind}; export it again")
-        self.num_symbols = self.session.get_outputs()[0].shape[2]
+            what = f"reads {self.kind}, config.yaml beside it {self.frontend.kind}"
+            raise DataError(f"{self.file} {what}; export it again")
 
     def use_threads(self, threads: int) -> None:
         """Use so many CPU threads."""
@@ -84,7 +89,7 @@ class OnnxModel:
         Raises:
             ConfigError, DataError: as there; it is of another model than this one.
         """
-        file = self.file.with_name(self.file.name.replace("model", "streaming", 1))
+        file = beside(self.file)
         graph = StreamingGraph(file, self.threads)
         for key in COMMON:
             if (own := getattr(self, key)) != (other := getattr(graph, key)):
@@ -108,6 +113,45 @@ class OnnxModel:
         return answer
 
 
+class PieceModel(OnnxModel):
+    """A network of which there is the streaming graph alone: what is a whole line for others is one piece here.
+
+    Args:
+        file: where the other graph would be.
+        config: see ``OnnxModel``.
+        threads: likewise.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        DataError: it is no such graph.
+    """
+
+    def __init__(self, file: Path, config: Config, threads: int = 1) -> None:
+        self.file = beside(file)
+        self.use_threads(threads)
+        for key in COMMON:
+            setattr(self, key, getattr(self.streaming, key))
+        self._prepare(config)
+
+    def use_threads(self, threads: int) -> None:
+        """Use so many CPU threads."""
+        self.threads, self.streaming = threads, StreamingGraph(self.file, threads)
+
+    def log_probs_of(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return log-probabilities (T, V) of signals (S, ...), one after the other; too short ones give T = 0."""
+        return [self.streaming.stream().accept(signal, last=True) for signal in signals]
+
+
+def open_model(file: Path, config: Config) -> OnnxModel:
+    """Open the graph of a model folder, or the streaming graph where that is the only one; see ``OnnxModel``."""
+    return PieceModel(file, config) if beside(file).is_file() and not file.is_file() else OnnxModel(file, config)
+
+
+def beside(file: Path) -> Path:
+    """Return where the streaming graph beside a graph lies."""
+    return file.with_name(file.name.replace("model", "streaming", 1))
+
+
 class StreamingGraph:
     """A network that reads piece by piece, from a graph of ``seqlab export --streaming``; for any number of lines.
 
@@ -117,6 +161,7 @@ class StreamingGraph:
 
     Attributes:
         latency: seconds (points, frames) until what was heard is in the result.
+        chunk, right: frames that it computes at a time, and those after them that it reads too; 0: any number, none.
         kind, sample_rate, frame_shift, num_weights, num_symbols: of the model, as of ``OnnxModel``.
 
     Raises:
@@ -141,17 +186,19 @@ class StreamingGraph:
             told = json.loads(self.session.get_modelmeta().custom_metadata_map[METADATA])
             sizes = [told[key] for key in ("step", "before", "after", "shortest", "delay")]
             self.step, self.before, self.after, self.shortest, self.delay = sizes
+            self.chunk, self.right = windows = [told.get(key, 0) for key in ("chunk", "right")]
             self.kind, self.num_weights = str(told["kind"]), int(told["weights"])
             self.sample_rate, self.frame_shift = float(told["sample_rate"]), float(told["frame_shift"])
             self.num_symbols = self.session.get_outputs()[0].shape[2]
-            fits = all(type(size) is int and 0 <= size <= LARGEST_REACH for size in sizes)
+            fits = all(type(size) is int and 0 <= size <= LARGEST_REACH for size in (*sizes, *windows))
             fits = fits and 0 < self.sample_rate <= LARGEST_RATE and min(self.step, self.after, self.shortest) > 0
             fits = fits and all(shape and math.prod(shape) <= LARGEST_STATE for shape in self.states.values())
         except (KeyError, ValueError, TypeError, IndexError):
             fits = False
         if not fits or not self.states or next(iter(inputs)) != INPUTS[0]:
             raise DataError(f"{file} is no graph of seqlab export --streaming; export it again")
-        self.latency = (self.delay * self.step + self.after) / self.sample_rate
+        waits = self.delay + max(self.chunk + self.right - 1, 0)  # frames
+        self.latency = (waits * self.step + self.after) / self.sample_rate
 
     def stream(self) -> "OnnxStream":
         """Return what reads one line."""
@@ -163,7 +210,8 @@ class OnnxStream:
 
     A frame is computed as soon as all it depends on is there: output frame t comes from the inputs
     [t step - before, t step + after). Where a graph has look-ahead its output comes `delay` frames late: the first
-    ones mean nothing, and as many come after the end.
+    ones mean nothing, and as many come after the end. A graph of chunks computes `chunk` frames once the `right` frames
+    after them can be read too; at the end of a line there may be fewer of both.
 
     Args:
         graph: the graph.
@@ -191,17 +239,28 @@ class OnnxStream:
         else:
             ready = max((end - graph.after) // step + 1, 0)
         answers: list[np.ndarray] = []
-        if ready > self._done:
-            answers.append(self._run(held, self._done - first, ready - first))
-            self._done = ready
+        size = graph.chunk + graph.right  # of a window; 0: all that is ready
+        while ready - self._done >= (1 if last else max(size, 1)):
+            stop, first = min(self._done + size, ready) if size else ready, self._start // step
+            count = min(graph.chunk or ready, stop - self._done)
+            cut = None if stop == ready else (stop - 1) * step + graph.after - self._start
+            answers.append(self._run(held[:cut], self._done - first, stop - first)[:count])
+            self._done += count
+            held = self._needed(held, end)
         if last and graph.delay and self._done:
             nothing = np.zeros((graph.shortest + (graph.delay - 1) * step, *x.shape[1:]), np.float32)
             answers.append(self._run(nothing, 0, graph.delay, speech=0.0))
-        start = max(min(self._done * step - graph.before, end) // step * step, self._start)
-        self._held, self._start = held[start - self._start :], start
+        self._held = self._needed(held, end)
         if len(answers) == 1:
             return answers[0]
         return np.concatenate([np.zeros((0, graph.num_symbols), np.float32), *answers])
+
+    def _needed(self, held: np.ndarray, end: int) -> np.ndarray:
+        """Return what is held from where the next frame begins to depend on it, aligned to frames."""
+        step = self._graph.step
+        start = max(min(self._done * step - self._graph.before, end) // step * step, self._start)
+        held, self._start = held[start - self._start :], start
+        return held
 
     def _run(self, x: np.ndarray, begin: int, end: int, speech: float = 1.0) -> np.ndarray:
         graph, given = self._graph, {INPUTS[0]: x[None], **self._states}

@@ -5,7 +5,7 @@ recognizer = Recognizer.load("runs/spoken_digits")
 print(recognizer.transcribe("a.wav").text)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -16,14 +16,14 @@ from seqlab.checkpoints import CONFIG, find_checkpoint, read_checkpoint, read_co
 from seqlab.config import Config, build
 from seqlab.ctc.alternatives import readings, word_readings
 from seqlab.ctc.confidence import Confidence, word_ranges
-from seqlab.ctc.hypothesis import Hypothesis, Span
+from seqlab.ctc.hypothesis import Hypothesis
 from seqlab.data.sources import source_of
 from seqlab.decoding import FILE, run_folder, same_reading, stored
 from seqlab.errors import ConfigError, DataError, UserError
 from seqlab.hub import fetched
 from seqlab.media import read_audio, read_image
 from seqlab.media.containers import overflowing
-from seqlab.onnx_model import FILES, OnnxModel
+from seqlab.onnx_model import FILES, OnnxModel, open_model
 from seqlab.outputs.transcript import Alternative, Transcript, Word
 
 if TYPE_CHECKING:  # ONNX Runtime needs no torch
@@ -274,23 +274,31 @@ class Recognizer:
 
     def place(self, text: str, start: float, end: float, confidence: float, signal: Signal) -> Word:
         """Return a word or symbol that lies in the output frames [start, end), placed in the source."""
+        return self._placing(signal)(text, start, end, confidence)
+
+    def _placing(self, signal: Signal) -> Callable[[str, float, float, float], Word]:
+        """Return ``place`` for one source: an hour has some 30,000 words and symbols."""
         scale = self.model.frame_shift * self.model.sample_rate * signal.step
-        places = sorted((start * scale + signal.offset, end * scale + signal.offset))
-        if signal.at is not None:
-            places = np.interp(places, np.arange(len(signal.at)), signal.at).tolist()
-        first, last = (round(min(max(p, 0.0), signal.extent), 3) for p in places)
-        return Word(text, first, last, round(confidence, 4))
+        offset, extent, at = signal.offset, signal.extent, signal.at
+
+        def place(text: str, start: float, end: float, confidence: float) -> Word:
+            first, last = start * scale + offset, end * scale + offset
+            if last < first:
+                first, last = last, first
+            if at is not None:
+                first, last = np.interp([first, last], np.arange(len(at)), at).tolist()
+            first, last = min(max(first, 0.0), extent), min(max(last, 0.0), extent)
+            return Word(text, round(first, 3), round(last, 3), round(confidence, 4))
+
+        return place
 
     def transcript_of(self, hypothesis: Hypothesis, signal: Signal, source: str) -> Transcript:
         """Return what a decoded line says, its words and symbols placed in the source."""
-
-        def place(text: str, spans: Sequence[Span], confidence: float) -> Word:
-            return self.place(text, spans[0].start, spans[-1].end, confidence, signal)
-
+        place, symbols = self._placing(signal), self.tokenizer.symbols
         spans, sure, decode = hypothesis.spans, self.confidence, self.tokenizer.decode
         groups = [spans[r.start : r.stop] for r in word_ranges(spans, self.tokenizer.space, self.tokenizer.starts)]
         words = [
-            place(decode([s.label for s in group]), group, confidence)
+            place(decode([s.label for s in group]), group[0].start, group[-1].end, confidence)
             for group, confidence in zip(groups, sure.words(hypothesis), strict=True)
         ]
         words = [word for word in words if word.text]  # a piece may be a word's begin alone
@@ -302,7 +310,7 @@ class Recognizer:
             text=text,
             words=words,
             characters=[
-                place(self.tokenizer.symbols[span.label], [span], confidence)
+                place(symbols[span.label], span.start, span.end, confidence)
                 for span, confidence in zip(spans, sure.symbols(hypothesis), strict=True)
             ],
             confidence=round(sure.line(hypothesis), 4),
@@ -345,7 +353,7 @@ def _open_onnx(file: Path) -> tuple[Config, Any, Any]:
     """Return the configuration, the network and the tokenizer of a model folder with a graph."""
     config = read_config(file.parent)
     tokenizer = build(config["tokenizer"], "tokenizer")
-    model = OnnxModel(file, config)
+    model = open_model(file, config)
     if model.num_symbols != len(tokenizer.symbols):
         raise DataError(f"{file} has {model.num_symbols} outputs, {CONFIG} {len(tokenizer.symbols)} symbols")
     return config, model, tokenizer

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seqlab.config import compose
+from seqlab.data.loader import reading_processes
 from seqlab.machine import Probe, choose, probe
 from seqlab.verbs.doctor import defaults, told
 from tests.conftest import Run
@@ -24,7 +25,6 @@ QUIET = Probe(
     gflops={("32-true", 1): 80.0, ("bf16-mixed", 1): 190.0, ("32-true", 4): 300.0, ("bf16-mixed", 4): 600.0},
     step_s={("32-true", 1): 0.10, ("bf16-mixed", 1): 0.07, ("32-true", 4): 0.05, ("bf16-mixed", 4): 0.04},
     read_s={1: 0.020, 4: 0.018},
-    features_s=0.005,
     onnxruntime=True,
 )
 
@@ -38,7 +38,6 @@ def test_a_machine_with_idle_cores_and_bfloat16() -> None:
     assert choice["training.precision"] == "bf16-mixed"  # 0.10 / 0.07 = 1.43
     assert choice["training.threads"] == 4  # 0.07 / 0.04 = 1.75
     assert choice["--threads"] == 1  # 0.020 / 0.018 = 1.11
-    assert choice["data.num_workers"] == 0  # all cores train
     assert choice["training.find_budget"] is False
 
 
@@ -56,10 +55,37 @@ def test_bfloat16_that_is_emulated_is_taken_back() -> None:
     assert chosen(emulated)["training.threads"] == 4  # of float32: 0.10 / 0.05
 
 
-def test_a_reading_process_where_features_are_slow_and_a_core_is_idle() -> None:
-    slow = replace(QUIET, features_s=0.03, step_s=dict.fromkeys(QUIET.step_s, 0.08))
-    assert chosen(slow)["data.num_workers"] == 1  # (0.08 + 0.03) / 0.08 = 1.4
-    assert chosen(replace(slow, cores=1, threads=1))["data.num_workers"] == 0
+@pytest.mark.parametrize(
+    ("lines", "changed", "spare", "gpu", "count"),
+    [
+        (2000, True, 1, False, 1),
+        (2000, True, 15, False, 1),  # more would wait for the training
+        (2000, True, 0, False, 0),
+        (2000, True, -2, False, 0),  # more threads than cores
+        (2000, False, 1, False, 0),  # decoded once
+        (199, True, 1, False, 0),
+        (2000, False, 15, True, 4),
+        (2000, True, 2, True, 2),
+        (199, True, 15, True, 0),
+    ],
+)
+def test_reading_processes_where_nobody_says_it(lines: int, changed: bool, spare: int, gpu: bool, count: int) -> None:
+    assert reading_processes(lines, changed, spare, gpu) == count
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (QUIET, "of 4 core(s) 4 train(s): null takes 0"),
+        (replace(QUIET, cores=8), "of 8 core(s) 4 train(s): null takes 1"),
+        (replace(QUIET, gpu="a GPU", cores=16), "of 16 core(s) 1 train(s): null takes 4"),
+    ],
+)
+def test_reading_processes_are_told_as_the_training_takes_them(found: Probe, told: str) -> None:
+    choice = next(c for c in choose(found, defaults()) if c.setting == "data.num_workers")
+    assert choice.agrees
+    assert choice.choice is None
+    assert told in choice.why
 
 
 def test_busy_cores_are_left_alone() -> None:
@@ -74,7 +100,6 @@ def test_a_gpu() -> None:
     assert choice["training.precision"] == "bf16-mixed"
     assert choice["training.threads"] == 1
     assert choice["training.find_budget"] is True
-    assert choice["data.num_workers"] == 4
     assert choice["--backend"] == "torch"
     assert chosen(replace(QUIET, gpu="an old GPU"))["training.precision"] == "32-true"
 
@@ -82,7 +107,7 @@ def test_a_gpu() -> None:
 def test_defaults_are_those_of_training_and_transcribing() -> None:
     config = compose("train", [])
     assert defaults()["training.threads"] == config["training"]["threads"] == 1
-    assert defaults()["data.num_workers"] == config["data"]["num_workers"] == 0
+    assert defaults()["data.num_workers"] is config["data"]["num_workers"] is None
     assert defaults()["--backend"] == "torch"
     compose("train", ["training.threads=4", "training.precision=bf16-mixed", "training.find_budget=true"])
 
@@ -104,7 +129,7 @@ def test_probe_measures_and_leaves_the_threads_as_they_were(monkeypatch: pytest.
     assert torch.get_num_threads() == before
     assert found.cores >= 1
     assert set(found.step_s) == {(p, n) for p in ("32-true", "bf16-mixed") for n in {1, found.threads}}
-    assert all(value > 0 for value in [*found.step_s.values(), *found.gflops.values(), found.features_s])
+    assert all(value > 0 for value in [*found.step_s.values(), *found.gflops.values()])
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, seqlab: Run, tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_only_large_manifests_are_indexed(tmp_path: Path, monkeypatch: pytest.Mo
     assert lines.column("kind").tolist() == [0, 0, 0, 1, 2, 0, 1, 2]
     lines.leave_out([0, 6])
     lines.leave_out([0])
+    lines.leave_out([])
     assert [line.id for line in lines] == ["c", "d", "e", "c", "e"]
     assert lines[-2].where.endswith("2.jsonl:1")
     assert lines.column("kind").tolist() == [0, 1, 2, 0, 2]
@@ -177,11 +178,11 @@ def test_sizes_come_from_columns_as_from_lines(corpus: Path, tmp_path: Path) -> 
     for row in rows[::5]:
         del row["duration_s"]
     lines = IndexedLines([ManifestIndex(write(tmp_path / "m.jsonl", *rows))])
-    assert sizes_of(lines, source).tolist() == [source.size(line) for line in lines]
+    assert sizes_of(lines, source)[0].tolist() == [source.size(line) for line in lines]
     images = [{"id": str(i), "image": "x.png", "text": "", "width": 50 + i % 3, "height": 20} for i in range(9)]
     pictures = IndexedLines([ManifestIndex(write(tmp_path / "i.jsonl", *images))])
     drawn = ImageSource(ImageColumns(24))
-    assert sizes_of(pictures, drawn).tolist() == [drawn.size(line) for line in pictures]
+    assert sizes_of(pictures, drawn)[0].tolist() == [drawn.size(line) for line in pictures]
 
 
 def test_indexed_training_ends_with_the_same_bits(

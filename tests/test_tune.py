@@ -120,7 +120,7 @@ def test_training_may_validate_with_beam_search(corpus: Path, seqlab: Run) -> No
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("text", ["decoder: 3\n", "a: [\n", "chosen_on: {}\n"])
+@pytest.mark.parametrize("text", ["decoder: 3\n", "a: [\n", "chosen_on: {}\n", "decoder: &a {b: 1}\nlm: *a\n"])
 def test_damaged_choice_is_named(text: str, model: Path) -> None:
     (model / "decoding.yaml").write_text(text)
     with pytest.raises(DataError, match=r"decoding\.yaml.*seqlab tune"):
@@ -128,6 +128,12 @@ def test_damaged_choice_is_named(text: str, model: Path) -> None:
     with pytest.raises(DataError, match=r"^.*decoding\.yaml.*seqlab tune"):
         Recognizer.load(model)
     assert Recognizer.load(model, decoder={"_target_": "seqlab.ctc.greedy.Greedy"}).decoder is not None
+
+
+def test_numbers_may_be_written_without_a_point(tmp_path: Path) -> None:
+    text = "decoder: {token_cut: 1e-3, threshold: -2E+1, beam: 7, lm_weight: 5.0e-1}\n"
+    (tmp_path / "decoding.yaml").write_text(text)
+    assert stored(tmp_path)["decoder"] == {"token_cut": 0.001, "threshold": -20.0, "beam": 7, "lm_weight": 0.5}
 
 
 def test_run_folder_of_a_run_and_of_its_checkpoint() -> None:

@@ -100,12 +100,11 @@ def trainer(path: Path) -> bool:
     next(iterator)
     good &= bar("first batch since the start of opening, CPU s", time.process_time() - cpu, 5)
     print(f"  ({time.perf_counter() - wall:.1f} s of wall time)")
-    assert data.sampler is not None
+    assert data.train_loader is not None
     del iterator
-    data.sampler = None
+    data.sampler = data.train_loader.batches = None  # as DataModule does at the next epoch
     wall, cpu = time.perf_counter(), time.process_time()
-    frames = data.frontend.num_frames(torch.from_numpy(data.train_set.plan(1))).numpy()
-    BucketBatches(frames, 20_000, epoch=1)
+    BucketBatches(data._frames(data.train_set, 1), 20_000, epoch=1)
     good &= bar("next epoch's shuffle, CPU s", time.process_time() - cpu, 5)
     print(f"  ({time.perf_counter() - wall:.1f} s of wall time)")
     return bar("memory of the process at its most, MiB", peak(), 1024) and good

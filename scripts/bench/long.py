@@ -7,7 +7,8 @@ weights are put into one of 5 x 320 that says the same (--as-it-is leaves it as 
 int8. Lines of the manifests are joined to one recording, with pauses of 0.3 to 1.5 s between them. Each contender is a
 process of its own on one thread; what is counted is all of its CPU time, loading included, and its peak memory.
 
-- ours: ``seqlab transcribe`` with a beam of 64 and the language model, to json: words, symbols, times, confidences.
+- ours: ``seqlab transcribe`` with a beam of 64 and the language model, which stand in the model folder's decoding.yaml
+  as ``seqlab tune`` leaves them, to json: words, symbols, times, confidences.
 - one pass: the same network and beam over the whole recording at once, for which symbols are compared.
 - eager: the same weights in a plain nn.LSTM, in torch, then pyctcdecode with the same beam, model and weights, to words
   with times. It is given pieces of some 20 s cut where the pauses are known to be, which spares it seams, and the beam
@@ -121,6 +122,8 @@ def export(given: argparse.Namespace, folder: Path) -> None:
     """Write the run's network, enlarged, as a model folder."""
     import torch
 
+    from seqlab.config import save_yaml
+    from seqlab.decoding import FILE
     from seqlab.export.compact import quantize
     from seqlab.export.folder import new_folder, write_folder
     from seqlab.export.graph import export_graph
@@ -142,6 +145,7 @@ def export(given: argparse.Namespace, folder: Path) -> None:
     print(f"{weights:,} weights; largest difference of a probability from RUN's {float((one - other).abs().max()):.1e}")
     with new_folder(folder / "model") as out:
         write_folder(recognizer, given.model, out)
+        save_yaml({"decoder": decoder(given)}, out / FILE)
     export_graph(recognizer.model, folder / "model" / FILES["onnx"])
     quantize(folder / "model" / FILES["onnx"], folder / "model" / FILES["int8"])
 
@@ -213,10 +217,7 @@ def decoder(given: argparse.Namespace) -> dict[str, Any]:
 
 def command(given: argparse.Namespace, name: str, folder: Path) -> list[str]:
     if name == "ours":
-        node = decoder(given)
-        settings = ["decoder=beam", *(f"decoder.{key}={value}" for key, value in node.items() if key != "_target_")]
-        told = [part for setting in settings for part in ("-s", setting)]
-        whole = [given.model, str(folder / "long.wav"), "-f", "json", "--backend", given.backend, *told]
+        whole = [given.model, str(folder / "long.wav"), "-f", "json", "--backend", given.backend]
         return [sys.executable, "-m", "seqlab", "transcribe", *whole, "-o", str(folder / "out.json")]
     same = [given.model, "--manifest", *given.manifest, "--lm", given.lm, "--backend", given.backend]
     same += [
@@ -247,7 +248,7 @@ def one_pass(given: argparse.Namespace, folder: Path) -> None:
     from seqlab.outputs import json_lines
     from seqlab.recognizer import Recognizer
 
-    recognizer = Recognizer.load(given.model, "cpu", decoder(given), given.backend)
+    recognizer = Recognizer.load(given.model, "cpu", backend=given.backend)
     recognizer.use_threads(1)
     transcript = recognizer.transcribe(folder / "long.wav")
     (folder / "out.json").write_text("\n".join(json_lines.to_lines([transcript])))

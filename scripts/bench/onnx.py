@@ -1,6 +1,8 @@
 """One recording through a network in torch and in the ONNX graphs of seqlab export, one thread: time and size.
 
-Weights are random, which changes neither. Error rates of int8 are measured by seqlab export --check, on real models.
+Beside them nn.LSTM with its output layer alone, features given, in torch and as what torch's exporter and ONNX
+Runtime's quantize_dynamic make of it: what the runtime can do. Weights are random, which changes neither. Error rates
+of int8 are measured by seqlab export --check, on real models.
 
 Run: python scripts/bench/onnx.py [--hidden-size H --num-layers N] [--seconds S] [--rounds N]
 """
@@ -17,6 +19,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from bare import bare_int8
 from timing import measure, start, table
 
 from seqlab.config import Config
@@ -82,13 +85,21 @@ def main() -> None:
         share = sizes["int8"] / sizes["onnx"]
         print(f"largest difference of a probability {parity.probability:.1e}; size of int8 / onnx {share:.3f}")
         torches = {"nn.LSTM": Eager(model, False), "nn.LSTM, packed": Eager(model, True), "seqlab, torch": model}
-        ways = {**torches, **graphs}
-        seconds = measure({name: lambda net=net: net.log_probs_of([audio]) for name, net in ways.items()}, given.rounds)
+        runs = {name: lambda net=net: net.log_probs_of([audio]) for name, net in (torches | graphs).items()}
+        x = model.frames(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))[0].detach()
+        bare, lstm = bare_int8(model.encoder.lstm, model.head, Path(folder)), model.encoder.lstm
+        with torch.inference_mode():
+            runs["nn.LSTM alone"] = lambda: model.head(lstm(x)[0]).log_softmax(2)
+            runs["nn.LSTM alone, ONNX Runtime int8"] = lambda: bare(x.numpy(), x.shape[1])
+            seconds = measure(runs, given.rounds)
         notes = {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()}
         print(table(seconds, "nn.LSTM", notes))
         small_time = median(seconds["int8"])
         shares = ", ".join(f"{small_time / median(seconds[name]):.3f} of {name}" for name in torches)
         print(f"int8 takes {shares}")
+        limit = median(seconds["nn.LSTM alone, ONNX Runtime int8"])
+        share = limit / median(seconds["nn.LSTM alone"])
+        print(f"the runtime's limit: {share:.3f} of nn.LSTM alone; int8 takes {small_time / limit:.2f} times as long")
 
 
 if __name__ == "__main__":

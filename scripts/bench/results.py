@@ -105,9 +105,22 @@ BENCHES = (
     Bench("train, fsdd", "train.py --experiment fsdd --folder {fsdd}", "--steps 10 --rounds 1", ("fsdd",)),
     Bench("onnx", "onnx.py", "--rounds 3 --seconds 2"),
     Bench("streaming", "streaming.py", "--rounds 3 --frames 40"),
-    Bench("transcribe", "transcribe.py {model} {strings}", "--rounds 1", ("model", "strings")),
+    Bench("roofs", "roof.py", "--rounds 1"),
+    Bench("digits to text", "transcribe.py {model} {strings} --int8", "--rounds 1", ("model", "strings")),
+    Bench(
+        "handwriting to text",
+        "transcribe.py {image_model} {images} --int8",
+        "--rounds 1",
+        ("image_model", "images"),
+    ),
     Bench("transcription job, torch", "job.py {model} {strings}", "--rounds 1", ("model", "strings")),
     Bench("transcription job, int8", "job.py {model} {strings} --backend int8", "--rounds 1", ("model", "strings")),
+    Bench(
+        "transcription job, handwriting, int8",
+        "job.py {image_model} {images} --backend int8",
+        "--rounds 1",
+        ("image_model", "images"),
+    ),
     Bench("cold start", "start.py {model} {one}", "--rounds 1", ("model", "one")),
     Bench(
         "an hour of audio",
@@ -256,6 +269,17 @@ GOALS = (
         said("times as fast as eager"),
         ">=",
         4,
+    ),
+    *(
+        Goal(
+            "P13",
+            f"{what}, files to text, times as fast as plain torch and pyctcdecode",
+            bench,
+            said("files to text, times as fast as plain torch and pyctcdecode"),
+            ">=",
+            4,
+        )
+        for what, bench in (("1,000 strings", "digits to text"), ("234 lines", "handwriting to text"))
     ),
     Goal("P14", "runs with numpy of major version", "machine", re.compile(r"numpy (\d+)"), ">=", 2),
 )

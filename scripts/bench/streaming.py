@@ -3,10 +3,11 @@
 Run: python scripts/bench/streaming.py [--hidden-size 320 --num-layers 5] [--model RUN --manifest FILE]
 
 Without a model: a one-way LSTM of random weights with its output layer, in torch and as the graphs of seqlab export
---streaming, against nn.LSTM with its state carried, eager and in torch's dynamic int8. With
-one: lines of the manifest are fed in pieces of 40 ms; a word's latency is what had been heard when it stood in a
-partial result for good, less its end: where its recording ends in a string joined from recordings (fsdd), if the line
-is read right, else where the model places it.
+--streaming, against nn.LSTM with its state carried, eager and in torch's dynamic int8; and against that nn.LSTM as
+torch's exporter and ONNX Runtime's quantize_dynamic leave it, which is what the runtime can do. With one: lines of the
+manifest are fed in pieces of 40 ms; a word's latency is what had been heard when it stood in a partial result for good,
+less its end: where its recording ends in a string joined from recordings (fsdd), if the line is read right, else where
+the model places it.
 """
 
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bare import bare_int8
 from timing import measure, start, table
 from torch import nn
 
@@ -76,11 +78,13 @@ def frame_by_frame(arguments: argparse.Namespace) -> None:
         parity = export_streaming(model, plain)
         quantize(plain, int8)
         graphs = {"onnx": StreamingGraph(plain), "int8": StreamingGraph(int8)}
+        bare = bare_int8(model.encoder.lstm, model.head, Path(folder))
     print(f"largest difference of a probability {parity.probability:.1e}")
 
     def graph(name: str, size: int) -> np.ndarray:
         stream = graphs[name].stream()
-        return np.concatenate([stream.accept(piece[0].numpy()) for piece in x.split(size, 1)])
+        frames = x[0].numpy()
+        return np.concatenate([stream.accept(frames[at : at + size]) for at in range(0, len(frames), size)])
 
     @torch.inference_mode()
     def read_on(size: int) -> np.ndarray:
@@ -94,6 +98,7 @@ def frame_by_frame(arguments: argparse.Namespace) -> None:
             "StreamingRecognizer, torch": lambda size=size: read_on(size),
             "onnx": lambda size=size: graph("onnx", size),
             "int8": lambda size=size: graph("int8", size),
+            "nn.LSTM, ONNX Runtime int8": lambda size=size: bare(x.numpy(), size),
         }
         want = np.exp(runs["nn.LSTM eager"]())
         notes = {name: f"largest difference {np.abs(np.exp(run()) - want).max():.1e}" for name, run in runs.items()}

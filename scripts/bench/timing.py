@@ -14,7 +14,19 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "torchaudio", "numpy", "numba", "librosa", "soxr", "soundfile", "onnxruntime", "jiwer")
+PACKAGES = (
+    "torch",
+    "torchaudio",
+    "lightning",
+    "numpy",
+    "scipy",
+    "numba",
+    "librosa",
+    "soxr",
+    "soundfile",
+    "onnxruntime",
+)
+PACKAGES += ("rapidfuzz", "jiwer", "fast-ctc-decode", "flashlight-text", "pyctcdecode", "kenlm", "kaldi-native-fbank")
 
 
 def start(seed: int = 0, packages: tuple[str, ...] = ("torch", "torchaudio", "librosa", "numpy")) -> None:

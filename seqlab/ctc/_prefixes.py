@@ -115,13 +115,9 @@ def grown(tree: np.ndarray) -> np.ndarray:
     return np.concatenate([tree, np.empty_like(tree)])
 
 
-@njit(cache=True, nogil=True)
 def begin(tree: np.ndarray, live: Live, lm: int, hot: int) -> None:
     """Set the beam to the empty prefix, with the states that the language model and the hotwords start in."""
-    root = tree[0]
-    root.parent, root.label, root.child, root.sibling, root.slot = 0, 0, -1, -1, 0
-    root.born, root.seen, root.gain = -1, FOREVER, 1.0
-    root.lm, root.word, root.hot = lm, 0, hot
+    tree[0] = (0, 0, -1, -1, 0, -1, FOREVER, lm, 0, hot, 1.0)  # the fields of PREFIX
     live.node[0], live.blank[0], live.symbol[0] = 0, 1.0, 0.0
     live.counts[:] = (1, 1, 0, 1)
     live.scale[0] = 0.0

@@ -251,11 +251,12 @@ class Beam:
         read = [Hypothesis(spans_of(path), score) for path, score in zip(paths, scores, strict=True)]
         return Hypothesis(read[0].spans, read[0].score, read[1:]) if read else Hypothesis(score=-np.inf)
 
-    def _aligned(self, log_probs: np.ndarray, path: np.ndarray) -> list[Span]:
-        """Return the symbols of a path of prefixes, the first prefix left out, where they lie in frames (T, V)."""
-        spans = self._spans.align(log_probs, path)
-        rows = zip(path["label"][1:].tolist(), *(column.tolist() for column in spans), strict=True)
-        return [Span(*row) for row in rows]
+    def _aligned(self, log_probs: np.ndarray, path: np.ndarray, begin: int = 0) -> list[Span]:
+        """Return the symbols of a path of prefixes, the first prefix left out, where they lie in frames (T, V), of
+        which the first is the frame ``begin`` of the line."""
+        start, end, peak = self._spans.align(log_probs, path)
+        columns = (path["label"][1:], start + begin, end + begin, peak)
+        return list(map(Span, *(column.tolist() for column in columns)))
 
     def _divided(self, log_probs: np.ndarray) -> np.ndarray:
         """Divide posteriors (T, V) by the priors (see ``priors.divide``) and bring their sums back to 1."""

@@ -1,6 +1,5 @@
 """Prefix beam search of one line whose frames come piece by piece."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,8 +106,7 @@ class BeamStream:
         tail = path[len(self._placed) :].copy()
         tail["born"] -= self._cut
         tail["seen"] -= self._cut
-        spans = self._beam._aligned(self._kept(), tail)
-        return [*self._placed, *(replace(s, start=s.start + self._cut, end=s.end + self._cut) for s in spans)]
+        return [*self._placed, *self._beam._aligned(self._kept(), tail, self._cut)]
 
     def _place(self) -> None:
         """Settle what lies far enough back, place its symbols for good, and let their frames go."""

@@ -13,7 +13,7 @@ from seqlab.batch import Batch, collate
 from seqlab.data.augment import Augmentation
 from seqlab.data.cache import DecodedCache
 from seqlab.data.dataset import LineDataset, Rejoin, Tokenizer
-from seqlab.data.loader import Loader
+from seqlab.data.loader import Loader, reading_processes
 from seqlab.data.sampler import BucketBatches
 from seqlab.data.shards import shards_of
 from seqlab.data.sources import AudioSource, source_of
@@ -43,7 +43,7 @@ class DataModule(LightningDataModule):
         batch_frames: most frames of the frontend per batch, padding counted.
         max_lines: most lines per batch.
         length_jitter: how far lines may stray from their length order, as a share of their length.
-        num_workers: reading processes; 0 reads in the training process; null: one where a core is left for it.
+        num_workers: reading processes; 0 reads in the training process; null: as loader.reading_processes says.
         sorted_epochs: first epochs in which batches come from short to long ("SortaGrad", Amodei et al. 2015, Deep
             Speech 2, section 3.3).
         cache_mb: memory for decoded recordings and images, per process.
@@ -65,7 +65,7 @@ class DataModule(LightningDataModule):
         batch_frames: int = 2400,
         max_lines: int = 64,
         length_jitter: float = 0.01,
-        num_workers: int | None = 0,
+        num_workers: int | None = None,
         cache_mb: int = 512,
         cache_dir: str | None = None,
         cache_gb: float = 20.0,
@@ -108,7 +108,7 @@ class DataModule(LightningDataModule):
         self.limit: int | None = None  # frames per batch after memory ran out, or as found; None: as configured
         self.fits: Callable[[Batch], bool] | None = None  # tells whether a batch fits into memory
         self.find_budget = False
-        self.spare_core = False  # beside those that train
+        self.spare_cores, self.on_gpu = 0, False  # beside those that train; what it trains on
         self._planned = 0  # frames per batch in this epoch
 
     @property
@@ -127,6 +127,8 @@ class DataModule(LightningDataModule):
         planned = self._resume.get("planned", 0) if start else 0  # an epoch goes on with the batches it was cut into
         self._resume = {}
         self.sampler = None
+        if self.train_loader:
+            self.train_loader.batches = None  # two plans of millions of lines would stand side by side
         frames = self._frames(self.train_set, epoch)
         rank, world = self._place()
 
@@ -205,11 +207,13 @@ class DataModule(LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _workers(self) -> int:
-        """Return the reading processes of the training: as asked for, else one if there is a core for it."""
+        """Return the reading processes of the training: as asked for, else as the rule says."""
         if self.num_workers is not None:
             return self.num_workers
-        # a process that is not forked imports everything anew and gets a copy of all lines
-        return int(self.spare_core and multiprocessing.get_start_method() == "fork")
+        if multiprocessing.get_start_method() != "fork":
+            return 0  # such a process would import everything anew and get a copy of all lines
+        changed = bool(self.train_set.augment or self.train_set.rejoin)
+        return reading_processes(len(self.train_set), changed, self.spare_cores, self.on_gpu)
 
     def teardown(self, stage: str) -> None:
         """End the reading processes."""

@@ -60,7 +60,7 @@ class LineDataset(Dataset[Example]):
         self.training = training
         self.epoch = -1
         self._variants: np.ndarray | None = None  # of every line in this epoch; None: its own index
-        self._sizes: np.ndarray | None = None  # samples before augmentation
+        self._sizes: np.ndarray | None = None  # samples before augmentation, where they are dear to find
 
     def begin(self, epoch: int) -> None:
         """Begin an epoch: what happens to a line is drawn from (seed, epoch, its variant) when it is read.
@@ -82,17 +82,19 @@ class LineDataset(Dataset[Example]):
         if self.rejoin:  # every line is another one, so each must be asked
             return np.array([self._joined_size(index) for index in range(count)], dtype=np.int32)
         if self._sizes is None:
-            self._sizes = sizes_of(self.lines, self.source)
+            sizes, cheap = sizes_of(self.lines, self.source)
+            if not cheap:
+                self._sizes = sizes.copy()
+        else:
+            sizes = self._sizes.copy()
         if not self.augment:
-            return self._sizes.copy()
+            return sizes
         draws = min(count, MOST_DRAWS)
         factors = np.array([draw_all(self.augment, self._rng(variant))[1] for variant in range(draws)])
-        sizes = np.empty(count, np.int32)
         for begin in range(0, count, PIECE):
             piece = slice(begin, begin + PIECE)
-            sizes[piece] = np.rint(
-                self._sizes[piece] * factors[piece if self._variants is None else self._variants[piece]]
-            )
+            variants = piece if self._variants is None else self._variants[piece]
+            sizes[piece] = np.rint(sizes[piece] * factors[variants])
         return sizes
 
     def _rng(self, variant: int) -> np.random.Generator:

@@ -16,21 +16,46 @@ from seqlab.batch import Batch, Example, collate
 from seqlab.data.dataset import LineDataset
 from seqlab.data.sampler import BucketBatches
 
+MOST_WORKERS = 4  # that are taken where nobody says a number
+FEW_LINES = 200  # a training with fewer begins and ends in seconds, as do reading processes
+WATCH_S = 2.0  # between looks whether the training process is still there
+
+
+def reading_processes(lines: int, changed: bool, spare: int, gpu: bool) -> int:
+    """Return how many processes read for a training where nobody says it (``data.num_workers: null``).
+
+    Batches are the same with any number, so only time depends on it.
+
+    Args:
+        lines: of an epoch.
+        changed: whether lines are augmented or joined; else they are decoded once and kept (``data.cache_mb``).
+        spare: cores for each training process beside those that it trains on; 0 or less: none.
+        gpu: whether it trains on a GPU.
+    """
+    if lines < FEW_LINES or not (changed or gpu):
+        return 0
+    return max(0, min(spare, MOST_WORKERS if gpu else 1))
+
 
 def outlive_signals(worker: int) -> None:
     """Let a reading process ignore what asks the run to end: the training process saves first, and needs it until then.
 
-    Launchers signal whole process groups; torch takes a reading process that died for an error of the training.
+    Launchers signal whole process groups; torch takes a reading process that died for an error of the training. One
+    whose training process was killed ends: it would wait for ever for somebody to take its batch.
     """
-    if not hasattr(signal, "sigwaitinfo"):  # macOS
-        return
-    asked = {signal.SIGTERM, signal.SIGUSR1}
-    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+    parent = os.getppid()
+    waits = hasattr(signal, "sigtimedwait")  # not on macOS, Windows
+    asked = {signal.SIGTERM, signal.SIGUSR1} if waits else set()
+    if waits:
+        signal.pthread_sigmask(signal.SIG_BLOCK, asked)
 
     def wait() -> None:
-        while signal.sigwaitinfo(asked).si_pid != os.getppid():
-            pass
-        os._exit(0)  # the training process itself ends its reading processes so; it would wait for ever
+        while os.getppid() == parent:
+            if not waits:
+                time.sleep(WATCH_S)
+            elif (told := signal.sigtimedwait(asked, WATCH_S)) and told.si_pid == parent:
+                break  # the training process itself ends its reading processes so; it would wait for ever
+        os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()
 

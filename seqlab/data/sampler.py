@@ -33,6 +33,18 @@ def _borders(order: np.ndarray, frames: np.ndarray, batch_frames: int, max_lines
     return borders[:count].copy()  # most of it was never touched
 
 
+@njit(cache=True)
+def _longest(order: np.ndarray, frames: np.ndarray, borders: np.ndarray) -> tuple[np.ndarray, int]:
+    longest = np.zeros(len(borders) - 1, np.int64)
+    total = 0
+    for batch in range(len(longest)):
+        for place in range(borders[batch], borders[batch + 1]):
+            length = frames[order[place]]
+            longest[batch] = max(longest[batch], length)
+            total += length
+    return longest, total
+
+
 def batch_borders(order: np.ndarray, frames: np.ndarray, batch_frames: int, max_lines: int) -> np.ndarray:
     """Cut an order of lines into batches whose padded size stays within the budget.
 
@@ -204,10 +216,10 @@ class BucketBatches:
         else:
             self.chosen = np.arange(count)
         self.start = start
-        sorted_frames = frames[self.order]
-        self._longest = np.maximum.reduceat(sorted_frames, self.borders[:-1])
+        self._longest: np.ndarray
+        self._longest, total = _longest(self.order, frames, self.borders)
         padded = int((self._longest * np.diff(self.borders)).sum())
-        self.padding = 1 - float(sorted_frames.sum()) / max(padded, 1)
+        self.padding = 1 - total / max(padded, 1)
 
     def _lines(self, batch: int) -> list[int]:
         lines: list[int] = self.order[self.borders[batch] : self.borders[batch + 1]].tolist()

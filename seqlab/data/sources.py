@@ -262,12 +262,13 @@ def source_of(frontend: Any, cache_mb: int = 0) -> Source:
     return source
 
 
-def sizes_of(lines: Sequence[Line], source: Source) -> np.ndarray:
-    """Return the samples of every line before augmentation, (lines,), int32.
+def sizes_of(lines: Sequence[Line], source: Source) -> tuple[np.ndarray, bool]:
+    """Return the samples of every line before augmentation, (lines,), int32, and whether asking again costs little.
 
     Of indexed lines those whose length or size stands in the manifest are reckoned at once; the others are read.
     """
     sizes = np.full(len(lines), -1, np.int32)
+    cheap = isinstance(lines, IndexedLines) and isinstance(source, AudioSource)
     if isinstance(lines, IndexedLines) and isinstance(source, AudioSource):
         seconds = lines.column("duration")
         for begin in range(0, len(lines), PIECE):
@@ -280,9 +281,10 @@ def sizes_of(lines: Sequence[Line], source: Source) -> np.ndarray:
         sizes[:] = np.array([-1 if count > MAX_COLUMNS else count for count in columns])[which.reshape(-1)]
     if isinstance(lines, IndexedLines):
         lines.release()
-    for index in np.flatnonzero(sizes < 0).tolist():
+    unknown = np.flatnonzero(sizes < 0).tolist()
+    for index in unknown:
         sizes[index] = source.size(lines[index])
-    return sizes
+    return sizes, cheap and not unknown
 
 
 def check_kind(lines: Sequence[Line], kind: str) -> None:

@@ -16,6 +16,8 @@ SPARSE = 4096  # bytes from which a tensor that is mostly zeros is written as it
 def compact(graph: Any) -> None:
     """Shorten what a graph calls its values, hold equal constants once, and leave out zeros and inferred shapes.
 
+    A constant that the exporter hands on as a copy is the same one.
+
     Inputs, outputs and the first letter of a node's place in the network keep their names: a node of the frontend is
     called f and a number.
 
@@ -32,6 +34,10 @@ def compact(graph: Any) -> None:
             weights.append(value)
         else:
             nodes.append(node)
+    given = {tensor.name for tensor in weights}
+    copies = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Identity" and node.input[0] in given}
+    copies = {name: of for name, of in copies.items() if name not in {x.name for x in graph.output}}
+    nodes = [node for node in nodes if node.output[0] not in copies]
     same: dict[str, str] = {}
     seen: dict[tuple[Any, ...], str] = {}
     kept = []
@@ -60,6 +66,7 @@ def compact(graph: Any) -> None:
             nodes[:0] = made
         else:
             kept.append(tensor)
+    same |= {name: same[of] for name, of in copies.items()}
     outside = {x.name for x in (*graph.input, *graph.output)} | {""}
     names: dict[str, str] = {name: name for name in outside}
 
@@ -91,21 +98,39 @@ def quantize(file: Path, out: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    graph = onnx.load(file)
+    _unshared(graph.graph)
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # it advises on the root logger
     try:
         quantize_dynamic(
-            *(file, out),
+            *(graph, out),
             op_types_to_quantize=list(QUANTIZED),
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in onnx.load(file).graph.node if node.name.startswith(FRONTEND)],
+            nodes_to_exclude=[node.name for node in graph.graph.node if node.name.startswith(FRONTEND)],
         )
     finally:
         root.setLevel(level)
     graph = onnx.load(out)
     compact(graph.graph)
     onnx.save(graph, out)
+
+
+def _unshared(graph: Any) -> None:
+    """Give every LSTM weights of its own: the quantiser leaves a second reader of the same ones as it is.
+
+    ``compact`` holds them once again.
+    """
+    weights, read = {tensor.name: tensor for tensor in graph.initializer}, set()
+    for node in graph.node:
+        for place in (1, 2) if node.op_type == "LSTM" else ():
+            name = node.input[place]
+            if name in read and name in weights:
+                node.input[place] = f"{name}.{node.name}"
+                graph.initializer.add().CopyFrom(weights[name])
+                graph.initializer[-1].name = node.input[place]
+            read.add(name)
 
 
 def packages() -> None:

@@ -1,6 +1,7 @@
 """Log-mel features and cepstra as convolutions over the signal, in which every ONNX runtime can compute them."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqlab.batch import mask_padding
-from seqlab.frontends.deltas import append_deltas
+from seqlab.errors import ConfigError
+from seqlab.frontends.deltas import WIDTH, append_deltas
 from seqlab.frontends.log_mel import LogMel
 from seqlab.frontends.mfcc import MFCC
 
@@ -94,6 +96,61 @@ class ConvolvedMFCC(nn.Module):
         if self.use_energy:
             ceps = torch.cat([x[..., -1:], ceps[..., 1:]], 2)
         return append_deltas(mask_padding(ceps, frames), frames, self.deltas), frames
+
+
+class AfterFilters(nn.Module):
+    """What a frontend of audio does with its log-mel filters: the floor, cepstra and deltas; the filters lie outside.
+
+    Args:
+        frontend: LogMel or MFCC.
+
+    Attributes:
+        num_filters: what comes in: filters, and the log energy behind them where the frontend uses it.
+        num_features: size of a frame that goes on.
+
+    Raises:
+        ConfigError: the frontend is another one.
+    """
+
+    kind = "features"
+
+    def __init__(self, frontend: Any) -> None:
+        super().__init__()
+        if not isinstance(frontend, LogMel | MFCC):
+            raise ConfigError(
+                "--features outside is for frontend=log_mel and mfcc; the model has a frontend "
+                f"{type(frontend).__name__}, of which there is nothing to make outside"
+            )
+        filters = frontend if isinstance(frontend, LogMel) else frontend.log_mel
+        bank = filters._bank(torch.device("cpu"))
+        self.floor, self.deltas = math.log(bank.floor), frontend.deltas
+        self.num_filters, self.num_features = filters.num_features // (filters.deltas + 1), frontend.num_features
+        self.sample_rate, self.frame_shift = 1 / frontend.frame_shift, frontend.frame_shift
+        self.cepstra: Callable[[Tensor, Tensor], Tensor] | None = (
+            frontend.cepstra if isinstance(frontend, MFCC) else None
+        )
+
+    def num_frames(self, lengths: Tensor) -> Tensor:
+        """Return the lengths as they are."""
+        return lengths
+
+    @property
+    def reach(self) -> tuple[int, int, int]:
+        """See ``LogMel.reach``, in frames."""
+        edge = WIDTH * self.deltas
+        return 1, edge, 1 + edge
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn log-mel filters (B, T, F) with lengths (B,) into features, 0 past a length, and the lengths."""
+        x = x.clamp(min=self.floor)
+        x = append_deltas(x, lengths, self.deltas) if self.cepstra is None else self.cepstra(x, lengths)
+        return mask_padding(x, lengths), lengths
+
+
+def input_size(frontend: Any) -> int:
+    """Return the size of a frame that a frontend of frames takes."""
+    size: int = frontend.num_filters if isinstance(frontend, AfterFilters) else frontend.num_features
+    return size
 
 
 def in_graph(frontend: Any) -> nn.Module:

@@ -29,6 +29,7 @@ from seqlab.files import write_lines
 from seqlab.lm.neural import NeuralLM
 from seqlab.recognizer import Recognizer
 from seqlab.tokenizers.pieces import WORD_START, SentencePieces
+from seqlab.tokenizers.symbols import Symbols
 
 NODES = ("frontend", "normalize", "stem", "encoder")
 GREEDY: Config = {"_target_": "seqlab.ctc.greedy.Greedy"}
@@ -107,12 +108,14 @@ def write_folder(recognizer: Recognizer, run: str | Path, folder: Path) -> Confi
 
 
 def tokens(tokenizer: Any) -> list[str]:
-    """Return the symbols as other programs write them: the space is "▁", which they turn back.
+    """Return the symbols as other programs write them: the space is "▁", which they turn back, before words too.
 
     Raises:
         ConfigError: the tokenizer has both a space and "▁".
     """
     symbols: list[str] = list(tokenizer.symbols)
+    if isinstance(tokenizer, Symbols):
+        return [symbols[0], *(WORD_START + symbol for symbol in symbols[1:])]
     if tokenizer.space is not None:
         if WORD_START in symbols:
             raise ConfigError(f"the alphabet has both a space and {WORD_START!r}, which {TOKENS} writes alike")

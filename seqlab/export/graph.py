@@ -1,7 +1,7 @@
 """A trained network as an ONNX graph, checked against the network it came from.
 
     model.onnx       signal (B, S, ...) float32, lengths (B,) int64 -> log_probs (B, T, V), log_probs_lengths (B,)
-    features.onnx    x (B, T, F) float32, x_lens (B,) int64 -> log_probs, log_probs_lengths: features made outside
+    features.onnx    x (B, T, F) float32, x_lens (B,) int64 -> log_probs, log_probs_lengths: from log-mel filters
 
 A signal is what the network takes: audio in [-1, 1], prepared image columns, frames of ink, or an array. B, S and T are
 free, padding never changes a result, and frames past log_probs_lengths mean nothing. Blank is 0.
@@ -9,7 +9,6 @@ free, padding never changes a result, and frames past log_probs_lengths mean not
 
 import copy
 import json
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +23,8 @@ from torch import Tensor, nn
 from seqlab.errors import ConfigError
 from seqlab.export.both_ways import in_nodes
 from seqlab.export.compact import compact, packages
-from seqlab.export.filterbank import in_graph
-from seqlab.frontends.log_mel import LogMel
+from seqlab.export.filterbank import AfterFilters, in_graph, input_size
+from seqlab.frontends.mfcc import MFCC
 from seqlab.model import CTCModel
 from seqlab.onnx_model import INPUTS, METADATA, OUTPUTS, open_session
 
@@ -44,8 +43,6 @@ class FromSignal(nn.Module):
         model: a trained network.
     """
 
-    inputs = INPUTS
-
     def __init__(self, model: CTCModel) -> None:
         super().__init__()
         self.model = model
@@ -55,27 +52,6 @@ class FromSignal(nn.Module):
         """Compute log-probabilities (B, T, V) and frames per line of signals (B, S, ...) with lengths (B,)."""
         model = self.model
         return model.read(*model.stem(*model.normalize(*self.frontend(signal, lengths))))
-
-
-class FromFeatures(nn.Module):
-    """The network after its frontend: features of audio come from outside, floored as the frontend floors them.
-
-    Args:
-        model: a trained network of audio.
-    """
-
-    inputs = FEATURE_INPUTS
-
-    def __init__(self, model: CTCModel) -> None:
-        super().__init__()
-        self.model = model
-        self.floor = feature_floor(model)
-
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute log-probabilities (B, T, V) and frames per line of features (B, T, F) with lengths (B,)."""
-        model = self.model
-        x = x if self.floor is None else x.clamp(min=self.floor)
-        return model.read(*model.stem(*model.normalize(x, lengths)))
 
 
 @dataclass(frozen=True)
@@ -112,7 +88,7 @@ def export_graph(model: CTCModel, file: Path, outside: bool = False) -> Parity:
     Args:
         model: a trained network, in eval mode; it is left as it is.
         file: the graph; nothing stays there if it is refused.
-        outside: start from features instead of the signal.
+        outside: start from log-mel filters instead of the signal.
 
     Returns:
         The largest differences found.
@@ -121,20 +97,21 @@ def export_graph(model: CTCModel, file: Path, outside: bool = False) -> Parity:
         ConfigError: a package is missing, the network cannot be written, or the graph differs by more than 1e-4.
     """
     packages()
-    own = copy.deepcopy(model).cpu().eval()
-    reference = FromFeatures(own) if outside else own
-    net = (FromFeatures if outside else FromSignal)(in_nodes(own)).eval()
-    sizes = _sizes(own, outside)
+    own, inputs = copy.deepcopy(model).cpu().eval(), INPUTS
+    if outside:
+        own.frontend, inputs = AfterFilters(own.frontend), FEATURE_INPUTS
+    net = FromSignal(in_nodes(own)).eval()
+    sizes = _sizes(own)
     with refusing(file, model):
         axes = {
-            net.inputs[0]: {0: "B", 1: "T" if outside else "S"},
-            net.inputs[1]: {0: "B"},
+            inputs[0]: {0: "B", 1: "T" if outside else "S"},
+            inputs[1]: {0: "B"},
             OUTPUTS[0]: {0: "B", 1: "frames"},
             OUTPUTS[1]: {0: "B"},
         }
-        trace(net, _batch(own, [sizes(n) for n in TRACED], outside), file, net.inputs, OUTPUTS, axes)
-        annotate(file, model, {"kind": "features" if outside else model.frontend.kind, "shortest": sizes(1)})
-        parity = _compare(own, reference, file, sizes, net.inputs)
+        trace(net, _batch(own, [sizes(n) for n in TRACED]), file, inputs, OUTPUTS, axes)
+        annotate(file, model, {"kind": own.frontend.kind, "shortest": sizes(1)})
+        parity = _compare(own, file, sizes, inputs)
         parity.check(model)
     return parity
 
@@ -158,7 +135,8 @@ def refusing(file: Path, model: CTCModel) -> Iterator[None]:
         told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
             f"a network with the encoder {type(model.encoder).__name__} cannot be written as a graph of free length: "
-            f"{told}\nencoder=blstm or lstm can; the folder without --onnx holds any network"
+            f"{told}\nencoder=blstm or lstm can, latency_controlled with --streaming; the folder without --onnx holds "
+            "any network"
         ) from None
 
 
@@ -204,9 +182,7 @@ def sherpa_faults(model: CTCModel) -> list[str]:
     sherpa-onnx's OfflineRecognizer.from_zipformer_ctc makes Kaldi's fbank of 20 Hz to 400 Hz below Nyquist, and takes
     an output frame for 40 ms.
     """
-    frontend = model.frontend
-    if not isinstance(frontend, LogMel):
-        return [f"the frontend is {type(frontend).__name__}, sherpa-onnx computes log-mel filters (frontend=log_mel)"]
+    frontend = model.frontend.log_mel if isinstance(model.frontend, MFCC) else model.frontend
     bank, framing = frontend._bank(torch.device("cpu")), frontend.framing
     wanted = {"low_freq": 20.0, "high_freq": -400.0}
     told = dict(zip(("num_mels", *wanted), frontend._build.args[1:4], strict=True))
@@ -221,22 +197,13 @@ def sherpa_faults(model: CTCModel) -> list[str]:
         faults.append("frontend.snip_edges is true, there false")
     if bank.preemphasis != 0.97:
         faults.append(f"frontend.preemphasis is {bank.preemphasis:g}, there 0.97")
-    if bank.energy or frontend.deltas:
-        faults.append("there are neither energy nor deltas there")
+    if bank.energy:
+        faults.append("there is no energy there")
     if abs(model.frame_shift - 0.04) > 1e-9:
         faults.append(
             f"an output frame is {1000 * model.frame_shift:g} ms, there 40: times will be wrong (stem.factor=4)"
         )
     return faults
-
-
-def feature_floor(model: CTCModel) -> float | None:
-    """Return what features of audio are raised to, for features from outside; None where they have no floor."""
-    if model.frontend.kind != "audio":
-        raise ConfigError(f"--features outside is for audio; a model of {model.frontend.kind} has none to make outside")
-    frontend = model.frontend
-    plain = isinstance(frontend, LogMel) and not frontend.deltas
-    return math.log(frontend._bank(torch.device("cpu")).floor) if plain else None
 
 
 @contextmanager
@@ -247,28 +214,27 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _sizes(model: CTCModel, outside: bool) -> Callable[[int], int]:
-    """Return a function from output frames to the fewest samples (features, if outside) that give so many."""
-    count = (lambda n: model.encoder.num_frames(model.stem.num_frames(n))) if outside else model.num_frames
+def _sizes(model: CTCModel) -> Callable[[int], int]:
+    """Return a function from output frames to the fewest samples (frames of features) that give so many."""
 
     def size(frames: int) -> int:
         low, high = 0, 1
-        while int(count(torch.tensor([high]))) < frames:
+        while int(model.num_frames(torch.tensor([high]))) < frames:
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if int(count(torch.tensor([middle]))) < frames else (low, middle)
+            low, high = (middle, high) if int(model.num_frames(torch.tensor([middle]))) < frames else (low, middle)
         return high
 
     return size
 
 
-def _batch(model: CTCModel, lengths: list[int], outside: bool) -> tuple[Tensor, Tensor]:
+def _batch(model: CTCModel, lengths: list[int]) -> tuple[Tensor, Tensor]:
     """Make a padded batch of noise; the same for the same lengths."""
     generator = torch.Generator().manual_seed(sum(lengths))
     shape = (len(lengths), max(lengths))
-    audio = model.frontend.kind == "audio" and not outside
-    x = torch.randn(*shape, *([] if audio else [model.frontend.num_features]), generator=generator)
+    audio = model.frontend.kind == "audio"
+    x = torch.randn(*shape, *([] if audio else [input_size(model.frontend)]), generator=generator)
     if model.frontend.kind == "image":
         x = x.sigmoid()
     x = 0.1 * x if audio else x
@@ -288,19 +254,16 @@ def annotate(file: Path, model: CTCModel, facts: dict[str, Any]) -> None:
     onnx.save(graph, file)
 
 
-def _compare(
-    model: CTCModel, reference: nn.Module, file: Path, sizes: Callable[[int], int], inputs: tuple[str, str]
-) -> Parity:
+def _compare(model: CTCModel, file: Path, sizes: Callable[[int], int], inputs: tuple[str, str]) -> Parity:
     """Run network and graph on batches of noise, the network on each line by itself, so that padding counts too."""
     session = open_session(file, 1)
-    outside = reference is not model
     worst, worst_log, lines = 0.0, 0.0, 0
     for batch in BATCHES:
-        x, lengths = _batch(model, [sizes(n) for n in batch], outside)
+        x, lengths = _batch(model, [sizes(n) for n in batch])
         found, frames = session.run(list(OUTPUTS), {inputs[0]: x.numpy(), inputs[1]: lengths.numpy()})
         for i, length in enumerate(lengths.tolist()):
             with torch.no_grad():
-                wanted, count = reference(x[i : i + 1, :length], lengths[i : i + 1])
+                wanted, count = model(x[i : i + 1, :length], lengths[i : i + 1])
             if int(count) != int(frames[i]):
                 raise ConfigError(f"the graph gives a line of {length} samples {frames[i]} frames, not {int(count)}")
             got, line = found[i, : int(count)], wanted[0].numpy()

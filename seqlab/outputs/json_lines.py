@@ -23,14 +23,11 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from seqlab.files import write_lines
 from seqlab.outputs.segments import segments
-from seqlab.outputs.transcript import Transcript, Word
-
-_KEYS = ("id", "source", "text", "duration", "confidence", "unit", "segments", "words", "characters", "alternatives")
+from seqlab.outputs.transcript import Alternative, Transcript, Word
 
 
 def plain(value: Any) -> Any:
@@ -53,18 +50,40 @@ def plain(value: Any) -> Any:
 
 def dumps(value: Any, indent: int | None = None) -> str:
     """Return JSON text, never NaN or Infinity, which are no JSON."""
-    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except (TypeError, ValueError):  # it holds what ``plain`` is for, which takes as long as all the rest
+        return json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def to_row(transcript: Transcript) -> dict[str, Any]:
     """Return a transcript as a plain dict, in the order of the format."""
-    row = asdict(transcript)
-    for part in (row, *row["words"], *row["characters"]):
-        if not part["alternatives"]:
-            del part["alternatives"]
+    row: dict[str, Any] = {
+        "id": transcript.id,
+        "source": transcript.source,
+        "text": transcript.text,
+        "duration": transcript.duration,
+        "confidence": transcript.confidence,
+        "unit": transcript.unit,
+    }
     if transcript.unit == "s":
         row["segments"] = [_segment(words) for words in segments(transcript)]
-    return {key: row[key] for key in _KEYS if key in row}
+    row["words"] = [_word(word) for word in transcript.words]
+    row["characters"] = [_word(character) for character in transcript.characters]
+    if transcript.alternatives:
+        row["alternatives"] = _alternatives(transcript.alternatives)
+    return row
+
+
+def _word(word: Word) -> dict[str, Any]:
+    row: dict[str, Any] = {"text": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+    if word.alternatives:
+        row["alternatives"] = _alternatives(word.alternatives)
+    return row
+
+
+def _alternatives(alternatives: Sequence[Alternative]) -> list[dict[str, Any]]:
+    return [{"text": other.text, "confidence": other.confidence} for other in alternatives]
 
 
 def _segment(words: Sequence[Word]) -> dict[str, Any]:

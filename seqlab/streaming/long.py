@@ -9,7 +9,7 @@ import numpy as np
 
 from seqlab.errors import ConfigError
 from seqlab.media import audio_blocks
-from seqlab.onnx_model import OnnxModel
+from seqlab.onnx_model import OnnxModel, PieceModel
 from seqlab.outputs.transcript import Transcript
 from seqlab.recognizer import Recognizer, Signal
 from seqlab.streaming.windows import Windows
@@ -73,6 +73,8 @@ def _network(
     model: Any, blocks: Callable[[], Iterator[np.ndarray]], size: int, context: int, lines: int
 ) -> Callable[[np.ndarray, bool], np.ndarray]:
     """Return the network that a recording goes through; of torch only if it is one of torch."""
+    if isinstance(model, PieceModel):
+        return model.streaming.stream().accept
     if not isinstance(model, OnnxModel):
         from seqlab.streaming.parts import can_stream, recording_network
 

@@ -43,8 +43,9 @@ class StreamingRecognizer:
 
     Args:
         recognizer: the model, with its decoder. Run by ONNX Runtime (``Recognizer.load(folder, backend="int8")``) it
-            needs the streaming graph of ``seqlab export --streaming``, which models of lstm and look_ahead can have,
-            and no torch. A model without one, such as a BLSTM, is not read at ``finish`` but refused: use Recognizer.
+            needs the streaming graph of ``seqlab export --streaming``, which models of lstm, look_ahead and
+            latency_controlled can have, and no torch. A model without one, such as a BLSTM, is not read at ``finish``
+            but refused: use Recognizer.
         sample_rate: of the audio that comes, in Hz; the model's own when not given.
         running: for models with normalize=line: normalise by the statistics of what was heard so far. The result then
             is not that of Recognizer.

@@ -198,7 +198,7 @@ class Training:
         )
         show = ShowProgress(data.frontend, data.train_set.source.unit)
         data.find_budget = self.find_budget
-        data.spare_core = usable_cores() >= self.devices * (self.threads + 1)
+        data.spare_cores, data.on_gpu = usable_cores() // self.devices - self.threads, self.accelerator == "gpu"
         callbacks: list[Callback] = [
             show,
             Health(data),

@@ -11,6 +11,7 @@ from rich.console import Console
 from seqlab.checkpoints import find_checkpoint
 from seqlab.config import Config
 from seqlab.decoding import run_folder
+from seqlab.encoders.latency_controlled import LatencyControlled
 from seqlab.errors import ConfigError
 from seqlab.export.card import write_card
 from seqlab.export.compact import quantize
@@ -76,7 +77,7 @@ def export(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--streaming",
         action="store_true",
-        help="write streaming.onnx too, which reads piece by piece; for encoder=lstm or look_ahead",
+        help="write streaming.onnx too, which reads piece by piece; for encoder=lstm, look_ahead or latency_controlled",
     )
     parser.add_argument("--check", metavar="MANIFEST", help="compare the CER of int8 and of the network on these lines")
     told = "points of CER that int8 may add there; if it adds more, nothing is written (default %(default)s)"
@@ -140,7 +141,9 @@ def _graphs(recognizer: Recognizer, folder: Path, wanted: Wanted, console: Conso
     kinds = [(FILES, STREAMING, False)] if wanted.inside else []
     kinds += [(OUTSIDE, OUTSIDE_STREAMING, True)] if wanted.outside else []
     for whole, pieces, outside in kinds:
-        for names in (whole, pieces) if wanted.streaming else (whole,):
+        # a latency-controlled network has no graph of whole lines: that of pieces reads them too
+        by_chunks = wanted.streaming and isinstance(model.encoder, LatencyControlled)
+        for names in (pieces,) if by_chunks else (whole, pieces) if wanted.streaming else (whole,):
             file = folder / names["onnx"]
             parity = (export_graph if names is whole else export_streaming)(model, file, outside)
             how = "of 1 to 200 output frames, alone and padded" if names is whole else "cut at random"
@@ -153,7 +156,7 @@ def _graphs(recognizer: Recognizer, folder: Path, wanted: Wanted, console: Conso
                 quantize(file, folder / names["int8"])
                 share = (folder / names["int8"]).stat().st_size / file.stat().st_size
                 notes.append(f"{names['int8']}: {share:.3f} of the size of {file.name}")
-        if outside:
+        if outside and not by_chunks:
             faults = sherpa_faults(model)
             what = "; ".join(faults) if faults else "its features are those that sherpa-onnx computes"
             notes.append(f"{whole['onnx']} in sherpa-onnx: {what}")

@@ -14,14 +14,16 @@ from seqlab.batch import pad
 from seqlab.config import Config
 from seqlab.errors import ConfigError, DataError
 from seqlab.export.compact import quantize
-from seqlab.export.folder import write_folder
+from seqlab.export.folder import tokens, write_folder
 from seqlab.export.graph import export_graph, sherpa_faults
+from seqlab.frontends.log_mel import LogMel
 from seqlab.media import read_audio
 from seqlab.model import CTCModel
-from seqlab.onnx_model import OnnxModel
+from seqlab.onnx_model import OnnxModel, open_session
 from seqlab.recognizer import Recognizer
 from seqlab.streaming import transcribe_long
 from seqlab.tokenizers.characters import Characters
+from seqlab.tokenizers.symbols import Symbols
 from seqlab.verbs import export as verb
 from tests.conftest import Run
 
@@ -32,6 +34,10 @@ SYMBOLS = " abcdefghij"
 BLSTM = {"_target_": "seqlab.encoders.blstm.BLSTM", "hidden_size": 12, "num_layers": 2}
 LOG_MEL = {"_target_": "seqlab.frontends.log_mel.LogMel", "sample_rate": 8000, "num_mels": 24, "high_freq": -400.0}
 SHERPA = LOG_MEL | {"snip_edges": False}
+SHERPA_CEPSTRA = {
+    **{"_target_": "seqlab.frontends.mfcc.MFCC", "sample_rate": 8000, "num_mels": 24, "high_freq": -400.0},
+    **{"use_energy": False, "snip_edges": False},
+}
 STACK = {"_target_": "seqlab.stems.stack.Stack", "factor": 4}
 LINE_CNN = {"_target_": "seqlab.stems.line_cnn.LineCNN", "channels": [4, 4, 4, 4]}
 IMAGES = {"_target_": "seqlab.frontends.image_columns.ImageColumns", "height": 24}
@@ -243,20 +249,52 @@ def test_wrong_options_are_told(trained: Path, tmp_path: Path, seqlab: Run) -> N
     assert (done.returncode, "x.jsonl" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
     images = random_model(*CASES["image"])
-    with pytest.raises(ConfigError, match="for audio"):
+    with pytest.raises(ConfigError, match="log_mel and mfcc"):
         export_graph(images.model, tmp_path / "model.onnx", outside=True)
 
 
+MFCC = {"_target_": "seqlab.frontends.mfcc.MFCC", "sample_rate": 8000}
+
+
+@pytest.mark.parametrize("frontend", [LOG_MEL, LOG_MEL | {"deltas": 2, "energy": True}, MFCC, SHERPA_CEPSTRA])
+def test_filters_from_outside_give_what_the_signal_gives(frontend: Config, tmp_path: Path) -> None:
+    model = random_model(frontend, STACK).model
+    assert export_graph(model, tmp_path / "features.onnx", outside=True).probability <= 1e-4
+    signal, lengths = 0.1 * torch.randn(2, 9000), torch.tensor([9000, 5011])
+    filters = LogMel(**_filters(frontend))
+    x, frames = filters(signal, lengths)
+    with torch.no_grad():
+        wanted, counts = model(signal, lengths)
+    session = open_session(tmp_path / "features.onnx", 1)
+    found, found_counts = session.run(None, {"x": x.numpy(), "x_lens": frames.numpy()})
+    assert found_counts.tolist() == counts.tolist()
+    for line, other, count in zip(found, wanted.numpy(), counts.tolist(), strict=True):
+        np.testing.assert_allclose(np.exp(line[:count]), np.exp(other[:count]), atol=1e-4)
+
+
+def _filters(frontend: Config) -> Config:
+    """Return the settings of the log-mel filters of a frontend, whatever it does with them."""
+    kept = {key: value for key, value in frontend.items() if key not in ("_target_", "deltas", "use_energy")}
+    cepstra = "mfcc" in frontend["_target_"]
+    return ({"num_mels": 23, "energy": frontend.get("use_energy", True)} if cepstra else {}) | kept
+
+
+def test_words_are_written_as_other_programs_part_them() -> None:
+    assert tokens(Symbols(["one", "two"])) == ["<blk>", "▁one", "▁two"]
+
+
 def test_what_sherpa_does_otherwise_is_named() -> None:
-    assert sherpa_faults(random_model(SHERPA, STACK).model) == []
-    other = LOG_MEL | {"low_freq": 60.0, "high_freq": 3600.0, "deltas": 1}
+    for frontend in (SHERPA, SHERPA | {"deltas": 2}, SHERPA_CEPSTRA):
+        assert sherpa_faults(random_model(frontend, STACK).model) == []
+    other = LOG_MEL | {"low_freq": 60.0, "high_freq": 3600.0, "energy": True}
     faults = sherpa_faults(random_model(other, STACK | {"factor": 3}).model)
     assert [fault.split()[0] for fault in faults] == ["frontend.low_freq", "frontend.snip_edges", "there", "an"]
 
 
-def test_sherpa_reads_the_graph_as_we_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frontend", [SHERPA, SHERPA_CEPSTRA])
+def test_sherpa_reads_the_graph_as_we_do(frontend: Config, tmp_path: Path) -> None:
     sherpa = pytest.importorskip("sherpa_onnx")
-    recognizer = random_model(SHERPA, STACK)
+    recognizer = random_model(frontend, STACK)
     model = recognizer.model
     with torch.no_grad():  # symbols about as likely as one another, so that it says more than one
         x, frames = model.frames(0.1 * torch.randn(1, 16000), torch.tensor([16000]))

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from seqlab import onnx_model
+from seqlab.encoders.latency_controlled import LatencyControlled
 from seqlab.errors import ConfigError, DataError
 from seqlab.export.compact import quantize
 from seqlab.export.folder import write_folder
@@ -18,7 +19,7 @@ from seqlab.export.graph import export_graph
 from seqlab.export.streaming import export_streaming
 from seqlab.onnx_model import StreamingGraph
 from seqlab.recognizer import Recognizer
-from seqlab.streaming import StreamingRecognizer
+from seqlab.streaming import StreamingRecognizer, transcribe_long
 from seqlab.verbs import export as verb
 from tests.conftest import Run
 from tests.streaming.conftest import AUDIO, RATE, pieces, recognizer_of, speech
@@ -27,10 +28,17 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 LSTM = [*AUDIO, "encoder=lstm"]
-# What decides which inputs a graph has: look-ahead, and pieces that overlap.
+CHUNKS = [*AUDIO, "encoder=latency_controlled", "encoder.chunk=3", "encoder.right=4"]
+# What decides which inputs a graph has, and how it is fed: look-ahead, chunks, and pieces that overlap.
 CASES = {
     "lstm": LSTM,
     "look-ahead": [*AUDIO, "encoder=look_ahead", "encoder.look_ahead=3"],
+    "chunks": CHUNKS,
+    "chunks without right context, convolutions": [
+        *(*AUDIO, "encoder=latency_controlled", "encoder.chunk=4", "encoder.right=0"),
+        *("stem=conv2d", "stem.out_size=16", "stem.channels=[4,4]"),
+    ],
+    "chunks, mirrored": [*CHUNKS, "frontend.snip_edges=false", "frontend.deltas=1"],
     "deltas": [*LSTM, "frontend.deltas=1"],
     "mirrored, look-ahead": [*AUDIO, "encoder=look_ahead", "frontend.snip_edges=false"],
     "convolutions": [*LSTM, "stem=conv2d", "stem.out_size=16", "stem.channels=[4,4]"],
@@ -49,10 +57,13 @@ def folder_of(recognizer: Recognizer, folder: Path, *, int8: bool = False) -> Pa
     """Write a model folder with the graphs of whole lines and of pieces."""
     folder.mkdir()
     write_folder(recognizer, folder, folder)
-    export_graph(recognizer.model, folder / "model.onnx")
+    names = ["streaming"]
+    if not isinstance(recognizer.model.encoder, LatencyControlled):
+        export_graph(recognizer.model, folder / "model.onnx")
+        names.append("model")
     export_streaming(recognizer.model, folder / "streaming.onnx")
     if int8:
-        for name in ("model", "streaming"):
+        for name in names:
             quantize(folder / f"{name}.onnx", folder / f"{name}.int8.onnx")
     return folder
 
@@ -89,6 +100,33 @@ def test_a_frame_comes_as_soon_as_its_samples_are_there(tmp_path: Path) -> None:
     stream = StreamingGraph(tmp_path / "b.onnx").stream()
     assert [len(stream.accept(np.zeros(n, np.float32))) for n in (280, 160, 159, 1, 160)] == [0, 0, 0, 1, 1]
     assert len(stream.accept(np.zeros(0, np.float32), last=True)) == 2
+    export_streaming(
+        recognizer_of(*CHUNKS).model, tmp_path / "c.onnx"
+    )  # 3 frames, and 4 more to be read: 280 + 6 x 160
+    stream = StreamingGraph(tmp_path / "c.onnx").stream()
+    assert [len(stream.accept(np.zeros(n, np.float32))) for n in (1239, 1, 479, 1, 960)] == [0, 3, 0, 3, 6]
+    assert len(stream.accept(np.zeros(0, np.float32), last=True)) == 4
+
+
+def test_chunks_read_as_the_network_and_by_int8(tmp_path: Path) -> None:
+    recognizer = recognizer_of(*CHUNKS)
+    folder, signal = folder_of(recognizer, tmp_path / "out", int8=True), speech(2)
+
+    def read(of: Recognizer) -> tuple[list[str], str, float | None]:
+        streaming = StreamingRecognizer(of)
+        partials = [streaming.accept(signal[at : at + 320]).text for at in range(0, len(signal), 320)]
+        return partials, streaming.finish().text, streaming.latency
+
+    wanted = read(recognizer)
+    graph = Recognizer.load(folder, backend="onnx")
+    graph.use_threads(1)
+    assert read(graph) == wanted
+    assert [of.text for of in graph.transcribe([signal, signal[:100]])] == [wanted[1], ""]
+    soundfile.write(tmp_path / "a.wav", signal, RATE)
+    assert transcribe_long(graph, tmp_path / "a.wav").text == wanted[1]
+    assert len(wanted[1]) > 5
+    assert wanted[2] == pytest.approx((280 + 6 * 160) / RATE)
+    assert len(read(Recognizer.load(folder, backend="int8"))[1]) > 5
 
 
 def test_lines_of_a_batch_do_not_meet(tmp_path: Path) -> None:
@@ -102,11 +140,13 @@ def test_lines_of_a_batch_do_not_meet(tmp_path: Path) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_int8_carries_its_states_in_quantised_nodes(tmp_path: Path) -> None:
-    recognizer = recognizer_of(*LSTM)
+@pytest.mark.parametrize(("overrides", "count"), [(LSTM, 2), (CHUNKS, 5)], ids=["lstm", "chunks"])
+def test_int8_carries_its_states_in_quantised_nodes(overrides: list[str], count: int, tmp_path: Path) -> None:
+    """Of chunks, the layer below reads chunk, right context and backwards, the one above no right context."""
+    recognizer = recognizer_of(*overrides)
     folder = folder_of(recognizer, tmp_path / "out", int8=True)
     nodes = [node.op_type for node in onnx.load(folder / "streaming.int8.onnx").graph.node]
-    assert (nodes.count("DynamicQuantizeLSTM"), nodes.count("LSTM")) == (2, 0)
+    assert (nodes.count("DynamicQuantizeLSTM"), nodes.count("LSTM")) == (count, 0)
     whole = speech(1.5)
     stream = StreamingGraph(folder / "streaming.int8.onnx").stream()
     found = np.concatenate([stream.accept(piece) for piece in pieces(whole)] + [stream.accept(whole[:0], last=True)])
@@ -123,7 +163,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import json, numpy
 from seqlab.recognizer import Recognizer
-from seqlab.streaming import StreamingRecognizer
+from seqlab.streaming import StreamingRecognizer, transcribe_long
 streaming = StreamingRecognizer(Recognizer.load("out", backend=sys.argv[1]), sample_rate=int(sys.argv[2]))
 signal = numpy.load("signal.npy")
 partials = [streaming.accept(signal[at : at + 500]) for at in range(0, len(signal), 500)]
@@ -211,16 +251,21 @@ def test_projections_are_refused_by_name(tmp_path: Path) -> None:
 def test_what_cannot_be_read_by_pieces_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "streaming.onnx"
     refused = {
-        "one-way": [*AUDIO, "encoder=blstm"],
-        "LatencyControlled": [*AUDIO, "encoder=latency_controlled"],
+        "look_ahead or latency_controlled, the encoder is BLSTM with": [*AUDIO, "encoder=blstm"],
         "normalize=global": [*LSTM, "normalize=line"],
     }
     for told, overrides in refused.items():
         with pytest.raises(ConfigError, match=told):
             export_streaming(recognizer_of(*overrides).model, file)
-    with pytest.raises(ConfigError, match="for audio"):
+    with pytest.raises(ConfigError, match="log_mel and mfcc"):
         export_streaming(recognizer_of(*CASES["arrays"]).model, file, outside=True)
     assert not file.exists()
+
+
+def test_filters_from_outside_in_pieces(tmp_path: Path) -> None:
+    cepstra = ["frontend=mfcc", "frontend.sample_rate=8000", "normalize=global", "augment=none", "encoder=lstm"]
+    model = recognizer_of(*cepstra, *settings("lstm")[len(AUDIO) :]).model
+    assert export_streaming(model, tmp_path / "streaming.onnx", outside=True).probability <= 1e-4
 
 
 def test_graphs_that_are_none_are_told(tmp_path: Path) -> None:
@@ -265,7 +310,7 @@ def test_one_command_writes_them(tmp_path: Path, seqlab: Run, monkeypatch: pytes
     source = folder_of_blstm(tmp_path / "blstm")
     monkeypatch.setattr(verb, "export_graph", None)  # it is not come to
     done = seqlab("export", source, tmp_path / "other", "--streaming")
-    assert (done.returncode, "one-way" in done.stderr) == (2, True)
+    assert (done.returncode, "look_ahead or latency_controlled" in done.stderr) == (2, True)
     assert not (tmp_path / "other").exists()
 
 
