@@ -286,7 +286,7 @@ def _digest(recognizer: Recognizer) -> str:
     """Return a digest of what makes the frames that the encoder reads, and of the symbols."""
     model, config = recognizer.model, recognizer.config
     digest = hashlib.sha256(repr([config["frontend"], config["stem"], recognizer.tokenizer.symbols]).encode())
-    for part in (model.frontend, model.normalize, model.stem):
+    for part in (model.normalize, model.stem):  # frontends have no weights
         for name, value in sorted(part.state_dict().items()):
             digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -7,16 +7,25 @@
 Files that the decoder names lie in the run folder and are given relative to it, so that the folder can be moved.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from seqlab.checkpoints import read_yaml
-from seqlab.config import Config, quoted
+from seqlab.config import Config, compose, conf_dir, quoted
+from seqlab.config.nodes import node_faults
 from seqlab.errors import DataError
 
 FILE = "decoding.yaml"
 FILES = ("lm", "lexicon", "neural_lm", "priors", "hotwords")  # arguments of decoders that name files
+_PLAIN = re.compile(  # settings that need no grammar
+    r"decoder(?:\.(?P<key>[a-z][a-z_]*))?="
+    r"(?:(?P<number>[+-]?(?:0|[1-9]\d*)(?P<part>\.\d+)?(?P<power>[eE][+-]?\d+)?)"
+    r"|(?P<text>(?!(?i:nan|inf)$)[a-zA-Z/][a-zA-Z0-9_./-]*))",
+    re.ASCII,
+)
+_WORDS = {"true": True, "false": False, "null": None}
 
 
 def run_folder(model: str | Path) -> Path:
@@ -62,11 +71,49 @@ def changed(model: str | Path, overrides: Sequence[str]) -> list[str]:
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if "decoder" in keys or not any(key.startswith("decoder.") for key in keys):
         return list(overrides)
+    name, node = _to_change(model)
+    return [f"decoder={name}", *(f"decoder.{key}={_spelled(value)}" for key, value in node.items()), *overrides]
+
+
+def composed(model: str | Path, overrides: Sequence[str]) -> Config | None:
+    """Return the node of a decoder that settings decoder=NAME and decoder.KEY=VALUE make of what tune chose.
+
+    It is what ``compose`` makes of ``changed``; plain settings without a fault go without Hydra, slow to start.
+
+    Raises:
+        ConfigError: with all faults of the settings.
+        DataError: decoding.yaml is damaged.
+    """
+    node = _composed_plainly(model, overrides)
+    return compose("evaluate", [*changed(model, overrides), "model=none"]).get("decoder") if node is None else node
+
+
+def _composed_plainly(model: str | Path, overrides: Sequence[str]) -> Config | None:
+    """Return the node where all is plain and right, else None."""
+    settings: Config = {}
+    for override in overrides:
+        found = _PLAIN.fullmatch(override)
+        key = (found["key"] or "_target_") if found else ""
+        if not found or (key == "_target_" and key in settings):
+            return None
+        if found["number"]:
+            settings[key] = float(found["number"]) if found["part"] or found["power"] else int(found["number"])
+        else:
+            settings[key] = _WORDS.get(found["text"].lower(), found["text"])
+    name, kept = (settings.pop("_target_"), {}) if "_target_" in settings else _to_change(model)
+    file = conf_dir() / "decoder" / f"{name}.yaml"
+    if not str(name).isidentifier() or not file.is_file():
+        return None
+    known = read_yaml(file)
+    node = known | kept | settings
+    return None if len(node) > len(known) or node_faults("decoder", node) else node
+
+
+def _to_change(model: str | Path) -> tuple[str, Config]:
+    """Return name and settings of the decoder that is changed where none is named: the stored one, else beam."""
     node = dict(stored(model).get("decoder") or {})
     name = str(node.pop("_target_", "")).rpartition(".")[0].rpartition(".")[2]
-    if name in ("", "greedy"):
-        return ["decoder=beam", *overrides]
-    return [f"decoder={name}", *(f"decoder.{key}={_spelled(value)}" for key, value in node.items()), *overrides]
+    return ("beam", {}) if name in ("", "greedy") else (name, node)
 
 
 def same_reading(decoder: Config, kept: Config) -> bool:

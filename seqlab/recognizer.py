@@ -266,11 +266,13 @@ class Recognizer:
         answers = iter(self.decoder.lines([line for line in lines if len(line)]))
         return [next(answers) if len(line) else Hypothesis() for line in lines]
 
-    def transcribe_signals(self, signals: Sequence[Signal], names: Iterable[str] = ()) -> list[Transcript]:
-        """Transcribe opened signals as one batch."""
+    def transcribe_signals(
+        self, signals: Sequence[Signal], names: Iterable[str] = (), words: bool = True
+    ) -> list[Transcript]:
+        """Transcribe opened signals as one batch; see ``transcript_of``."""
         names = list(names) or [""] * len(signals)
         rows = zip(self.hypotheses([signal.samples for signal in signals]), signals, names, strict=True)
-        return [self.transcript_of(hypothesis, signal, name) for hypothesis, signal, name in rows]
+        return [self.transcript_of(hypothesis, signal, name, words) for hypothesis, signal, name in rows]
 
     def place(self, text: str, start: float, end: float, confidence: float, signal: Signal) -> Word:
         """Return a word or symbol that lies in the output frames [start, end), placed in the source."""
@@ -292,34 +294,44 @@ class Recognizer:
 
         return place
 
-    def transcript_of(self, hypothesis: Hypothesis, signal: Signal, source: str) -> Transcript:
-        """Return what a decoded line says, its words and symbols placed in the source."""
-        place, symbols = self._placing(signal), self.tokenizer.symbols
-        spans, sure, decode = hypothesis.spans, self.confidence, self.tokenizer.decode
-        groups = [spans[r.start : r.stop] for r in word_ranges(spans, self.tokenizer.space, self.tokenizer.starts)]
-        words = [
-            place(decode([s.label for s in group]), group[0].start, group[-1].end, confidence)
-            for group, confidence in zip(groups, sure.words(hypothesis), strict=True)
-        ]
-        words = [word for word in words if word.text]  # a piece may be a word's begin alone
-        text = decode(hypothesis.labels)
-        shares = readings(hypothesis, decode)
-        for word, others in zip(words, word_readings([word.text for word in words], shares), strict=True):
-            word.alternatives = _alternatives(others)
-        return Transcript(
-            text=text,
-            words=words,
-            characters=[
-                place(symbols[span.label], span.start, span.end, confidence)
-                for span, confidence in zip(spans, sure.symbols(hypothesis), strict=True)
-            ],
-            confidence=round(sure.line(hypothesis), 4),
-            alternatives=_alternatives({other: share for other, share in shares.items() if other != text}),
+    def transcript_of(self, hypothesis: Hypothesis, signal: Signal, source: str, words: bool = True) -> Transcript:
+        """Return what a decoded line says, its words and symbols placed in the source.
+
+        Args:
+            hypothesis: the decoder's answer.
+            signal: that it was read from.
+            source: path of its file, or "".
+            words: give words and symbols with their places, confidences and other readings; else the text alone.
+        """
+        transcript = Transcript(
+            text=self.tokenizer.decode(hypothesis.labels),
             duration=round(signal.extent, 3),
             unit=signal.unit,
             source=source,
             id=Path(source).stem if source else "",
         )
+        if not words:
+            return transcript
+        place, symbols = self._placing(signal), self.tokenizer.symbols
+        spans, sure, decode = hypothesis.spans, self.confidence, self.tokenizer.decode
+        groups = [spans[r.start : r.stop] for r in word_ranges(spans, self.tokenizer.space, self.tokenizer.starts)]
+        found = [
+            place(decode([s.label for s in group]), group[0].start, group[-1].end, confidence)
+            for group, confidence in zip(groups, sure.words(hypothesis), strict=True)
+        ]
+        transcript.words = [word for word in found if word.text]  # a piece may be a word's begin alone
+        shares = readings(hypothesis, decode)
+        by_word = word_readings([word.text for word in transcript.words], shares)
+        for word, others in zip(transcript.words, by_word, strict=True):
+            word.alternatives = _alternatives(others)
+        transcript.characters = [
+            place(symbols[span.label], span.start, span.end, confidence)
+            for span, confidence in zip(spans, sure.symbols(hypothesis), strict=True)
+        ]
+        transcript.confidence = round(sure.line(hypothesis), 4)
+        shares.pop(transcript.text, None)
+        transcript.alternatives = _alternatives(shares)
+        return transcript
 
 
 def _device(wanted: str, backend: Backend) -> str:

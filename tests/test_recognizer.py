@@ -16,7 +16,7 @@ import seqlab as package
 from seqlab.checkpoints import find_checkpoint
 from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.errors import DataError
-from seqlab.outputs import Alternative
+from seqlab.outputs import Alternative, Transcript
 from seqlab.recognizer import Recognizer, Signal
 from tests.conftest import RATE, Run, tones
 
@@ -68,6 +68,8 @@ def test_words_from_spans(recognizer: Recognizer) -> None:
     assert transcript.confidence == pytest.approx(0.9 * 0.4 * 0.99 * 0.5, abs=1e-4)
     assert (transcript.id, transcript.source) == ("f", "x/f.wav")
     assert transcript.alternatives == transcript.words[0].alternatives == []
+    text = recognizer.transcript_of(Hypothesis(spans), signal, "x/f.wav", words=False)
+    assert text == Transcript("ab b", duration=10.0, source="x/f.wav", id="f")
 
 
 def test_alternatives_of_lines_and_words(recognizer: Recognizer) -> None:
@@ -253,9 +255,9 @@ def test_long_recording_does_not_pad_short_ones(recognizer: Recognizer, tmp_path
     sizes: list[tuple[int, int]] = []
     original = recognizer.transcribe_signals
 
-    def watch(signals: list[Signal], names: list[str]) -> object:
+    def watch(signals: list[Signal], names: list[str], words: bool) -> object:
         sizes.append((len(signals), max(len(signal.samples) for signal in signals)))
-        return original(signals, names)
+        return original(signals, names, words)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recognizer, "transcribe_signals", watch)

@@ -5,16 +5,20 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 
+from seqlab.outputs import Transcript
 from seqlab.streaming import vad
+from seqlab.verbs import transcribe as verb
 from seqlab.verbs import transcribe_batch
+from seqlab.verbs.transcribe_batch import Answer
 from tests.conftest import RATE, Run, tones
 
 
@@ -203,3 +207,21 @@ def test_two_thousand_files_on_ray(trained: Path, corpus: Path, seqlab: Run, tmp
     assert "2000 of 2001 files transcribed" in done.stderr
     written = {int(path.stem): path.read_text() for path in (tmp_path / "out").iterdir()}
     assert written == {number: texts[number % len(texts)] + "\n" for number in range(2000)}
+
+
+def test_the_time_left_is_told_by_the_rate_since_the_first_transcript(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(verb.time, "monotonic", lambda: now[0])
+
+    def found() -> Iterator[tuple[int, Answer]]:
+        yield 2, "bad.wav is no recording"  # told as the files are read ahead, which takes 100 s
+        now[0] += 100
+        for batch in range(4):
+            for i in range(10):
+                yield 3 + 10 * batch + i, Transcript("a")
+            now[0] += 20
+
+    told = io.StringIO()
+    assert len(list(verb._counted(found(), 1001, Console(file=told)))) == 41
+    # 20 files in the 40 s after the first transcript: a second for two, 1001 - 22 files to come
+    assert told.getvalue().splitlines() == ["22 of 1001 files, 0.5 a second, 32.6 minutes left"]

@@ -40,7 +40,8 @@ class Stub:
             os.kill(os.getpid(), signal.SIGKILL)
         return Signal(np.zeros((int(path.name.split("-")[0]), 1), np.float32), unit="frames")
 
-    def transcribe_signals(self, signals: list[Signal], names: list[str]) -> list[Transcript]:
+    def transcribe_signals(self, signals: list[Signal], names: list[str], words: bool) -> list[Transcript]:
+        self.words = words
         self.batches.append([len(signal.samples) for signal in signals])
         if len(signals) > 1 and any("late" in name for name in names):
             raise RuntimeError("one of them")
@@ -102,9 +103,11 @@ def test_outputs_are_written_by_who_recognises(tmp_path: Path) -> None:
     assert dict(answers(stub, [task])) == {0: None}
     assert (tmp_path / "3-x.txt").read_text() == "3-x\n"
     assert '"id": "3-x"' in (tmp_path / "3-x.json").read_text()
+    assert stub.words
     (tmp_path / "file").touch()
     (task,) = tasks([Path("3-x.npy")], ["txt"], tmp_path / "file")
     assert isinstance(dict(answers(stub, [task]))[0], OSError)
+    assert not stub.words  # of which a text tells nothing
     (task,) = tasks([Path("3-x.npy")], ["srt"], tmp_path)  # frames are no seconds
     assert "seconds, not frames" in str(dict(answers(stub, [task]))[0])
     assert not (tmp_path / "3-x.srt").exists()

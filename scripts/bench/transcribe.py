@@ -7,8 +7,8 @@ process of its own on one thread, from its start to the text of the last file on
 
 - plain: file by file, the same network in eager torch with nn.LSTM, then the best symbol of each frame, or
   pyctcdecode with its usual beam of 100 and no language model; texts only. Left out where pyctcdecode is missing.
-- seqlab: `seqlab transcribe -f txt` with the same beam, or greedy, as `seqlab tune` leaves it in decoding.yaml; times
-  and confidences are computed besides.
+- seqlab: `seqlab transcribe -f txt` with the same beam, or greedy, as `seqlab tune` leaves it in decoding.yaml; texts
+  only, too.
 
 Exit status 1 if seqlab, with the beam and the quickest backend, is not 4 times as fast as plain torch and pyctcdecode.
 """

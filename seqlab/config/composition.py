@@ -85,9 +85,11 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
                     raise ConfigError(f"setting {text!r} is not KEY=VALUE: {str(error).splitlines()[0]}") from None
             groups = {str(g) for g in _groups(conf_dir())}
             choices = [o for o in parsed if o.get_key_element().strip("+~") in groups or o.key_or_group == "hydra"]
-            if empty := [str(o.key_or_group) for o in choices if not o.is_delete() and o.value() is None]:
-                named = sorted(path.stem for path in (conf_dir() / empty[0]).glob("*.yaml"))
-                raise ConfigError(f"{empty[0]}: null chooses nothing; leave it out, or take {', '.join(named)}")
+            for choice in choices:
+                if not choice.is_delete() and isinstance(choice.value(), int | float | None):
+                    group, value = str(choice.key_or_group), str(choice.input_line).partition("=")[2]
+                    named = ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
+                    raise ConfigError(f"{group}: {value} chooses nothing; leave it out, or take {named}")
             plain = [o for o in parsed if o not in choices and not o.is_hydra_override()]
             hydra_only = [o for o in parsed if o.is_hydra_override()]
             base = hydra_compose(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seqlab.frontends._module import Module
+from seqlab.frontends._prepared import Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ MAX_FRAMES = 20_000  # per line; strange ink is sampled more coarsely instead of
 FLAT = np.zeros((0, 4))
 
 
-class Strokes(Module):
+class Strokes(Prepared):
     """Base of the frontends for ink: ``prepare`` turns ink into frames line by line, ``forward`` masks padding.
 
     Attributes:

@@ -39,7 +39,6 @@ class Bezier(Strokes):
     """
 
     def __init__(self, tolerance: float = 0.03, slant: bool = True, skew: bool = True) -> None:
-        super().__init__()
         check_positive(tolerance=tolerance)
         self.tolerance, self.slant, self.skew = tolerance, slant, skew
         self.num_features = 10

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqlab.errors import DataError
-from seqlab.frontends._module import Module
+from seqlab.frontends._prepared import Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Features(Module):
+class Features(Prepared):
     """Arrays (T, F) as they are.
 
     Args:
@@ -22,7 +22,6 @@ class Features(Module):
     kind = "features"
 
     def __init__(self, size: int, frames_per_second: float = 1.0) -> None:
-        super().__init__()
         if size < 1 or frames_per_second <= 0:
             raise ValueError(f"size must be 1 or more and frames_per_second above 0, got {size}, {frames_per_second}")
         self.num_features = size

@@ -51,7 +51,6 @@ class Graves2009(Strokes):
     def __init__(
         self, points_per_height: float = 20.0, vicinity: int = 3, cell: float = 0.25, delayed: bool = True
     ) -> None:
-        super().__init__()
         check_positive(points_per_height=points_per_height, vicinity=vicinity, cell=cell)
         self.points_per_height, self.vicinity, self.cell, self.delayed = points_per_height, vicinity, cell, delayed
         self.num_features = 25

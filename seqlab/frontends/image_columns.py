@@ -7,14 +7,14 @@ import numpy as np
 from PIL import Image
 
 from seqlab.errors import DataError
-from seqlab.frontends._module import Module
+from seqlab.frontends._prepared import Prepared
 from seqlab.media.image import MAX_COLUMNS, TOO_WIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class ImageColumns(Module):
+class ImageColumns(Prepared):
     """Every pixel column of a text line is a frame, every row a feature: 0 is paper, 1 is ink.
 
     What belongs to the image alone (size, contrast, slope) is done once per line by `prepare`, on the CPU; the
@@ -48,7 +48,6 @@ class ImageColumns(Module):
         pad: int = 0,
         direction: Literal["ltr", "rtl"] = "ltr",
     ) -> None:
-        super().__init__()
         if height < 1 or pad < 0:
             raise ValueError(f"height must be 1 or more and pad 0 or more, got {height} and {pad}")
         self.height, self.polarity, self.contrast = height, polarity, contrast

@@ -41,7 +41,6 @@ class StrokePoints(Strokes):
         time: bool = False,
         max_jump: float = 4.0,
     ) -> None:
-        super().__init__()
         check_positive(points_per_height=points_per_height, max_jump=max_jump)
         self.points_per_height = points_per_height
         self.slant, self.skew = slant, skew

@@ -18,12 +18,14 @@ class Format:
         suffix: of the file's name, without a dot.
         single: whether a file holds one recording only.
         needs: "s" if the format tells times in seconds, "px" if places on an image, "" if anything.
+        words: whether it tells more of a transcript than its text, id and source.
     """
 
     to_lines: Callable[[Iterable[Transcript]], Iterator[str]]
     suffix: str
     single: bool = False
     needs: str = ""
+    words: bool = True
 
     def write(self, path: str | os.PathLike[str], transcripts: Iterable[Transcript]) -> int:
         """Write a file, whole or not at all. Returns the number of lines.
@@ -36,12 +38,12 @@ class Format:
 
 
 FORMATS = {
-    "txt": Format(txt.to_lines, "txt"),
+    "txt": Format(txt.to_lines, "txt", words=False),
     "json": Format(json_lines.to_lines, "json"),
     "srt": Format(srt.to_lines, "srt", True, "s"),
     "vtt": Format(vtt.to_lines, "vtt", True, "s"),
     "ctm": Format(ctm.to_lines, "ctm", False, "s"),
-    "trn": Format(trn.transcript_lines, "trn"),
+    "trn": Format(trn.transcript_lines, "trn", words=False),
     "textgrid": Format(textgrid.to_lines, "TextGrid", True, "s"),
     "eaf": Format(eaf.to_lines, "eaf", True, "s"),
 }

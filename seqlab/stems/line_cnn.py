@@ -149,7 +149,8 @@ class _Convolution(nn.Module):
     def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         x = self.conv(x)
         valid = (valid + self.stride - 1) // self.stride
-        x = _mask(x, valid)
+        if not isinstance(self.norm, MaskedBatchNorm) or self.norm.training:  # else it mixes no positions
+            x = _mask(x, valid)
         if isinstance(self.norm, MaskedBatchNorm):
             x = _mask(self.norm(x, valid.sum() * x.shape[3]), valid)
         elif self.norm is not None:
@@ -195,4 +196,7 @@ def _mask(x: Tensor, valid: Tensor) -> Tensor:
     if x.device.type == "cpu" and not torch.jit.is_tracing() and not torch.compiler.is_compiling():
         padded = int(valid.min()) < x.shape[2]
         return _ZeroTails.apply(x, valid) if padded else x
-    return x.masked_fill(~valid_mask(valid, x.shape[2])[:, None, :, None], 0)
+    mask = valid_mask(valid, x.shape[2])[:, None, :, None]
+    if torch.jit.is_tracing():  # in ONNX Runtime the other takes several times as long
+        return x * mask
+    return x.masked_fill(~mask, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seqlab.decoding import FILE, run_folder
+from seqlab.decoding import FILE, composed, run_folder
 from seqlab.errors import ConfigError, UserError
 from seqlab.files import write_lines
 from seqlab.outputs.text import one_line
@@ -52,12 +52,9 @@ def transcribe(arguments: Sequence[str]) -> int:
     shard = Shard.parse(given.shard)
     decoder = None
     if given.override:
-        from seqlab.config import compose
-        from seqlab.decoding import changed
-
         if wrong := [o for o in given.override if not o.startswith("decoder")]:
             parser.error(f"-s takes decoder=... and decoder.KEY=..., not {wrong[0]}")
-        decoder = compose("evaluate", [*changed(given.model, given.override), "model=none"]).get("decoder")
+        decoder = composed(given.model, given.override)
     loader = Loader(given.model, given.device, decoder, given.backend, given.threads, given.vad)
     console = Console(stderr=True, emoji=False)
     if pages:
@@ -260,16 +257,24 @@ def _in_order(found: Iterable[tuple[int, Answer]]) -> Iterator[Answer]:
 
 
 def _counted(found: Iterable[tuple[int, Answer]], total: int, console: Console) -> Iterator[tuple[int, Answer]]:
-    """Pass answers on and show how many there are, and the time left."""
+    """Pass answers on and show how many there are, and the time left.
+
+    The rate is counted from the first transcript on: many files are read ahead of it.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    begun = told = time.monotonic()
+    told = time.monotonic()
+    first: tuple[int, float] | None = None  # how many there were, and when
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("transcribing", total=total)
         for count, pair in enumerate(found, 1):
             progress.advance(bar)
             now = time.monotonic()
-            if not console.is_terminal and now - told > TELL:
-                told, rate = now, count / (now - begun)
+            if first is None:
+                told = now
+                if not isinstance(pair[1], str):  # what failed was never in a batch
+                    first = count, now
+            elif not console.is_terminal and now - told > TELL:
+                told, rate = now, (count - first[0]) / (now - first[1])
                 left = (total - count) / rate / 60
                 _say(console, f"{count} of {total} files, {rate:.1f} a second, {left:.1f} minutes left")
             yield pair

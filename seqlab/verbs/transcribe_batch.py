@@ -56,7 +56,7 @@ def answers(recognizer: Recognizer, tasks: Sequence[Task], vad: bool = False) ->
         tasks: the files.
         vad: read the speech of recordings alone, see ``seqlab.streaming.vad``.
     """
-    for index, answer in _transcripts(recognizer, [task.path for task in tasks], vad):
+    for index, answer in _transcripts(recognizer, tasks, vad):
         task = tasks[index]
         if not isinstance(answer, Transcript):
             yield index, answer if str(task.path) in answer else f"{task.path}: {answer}"
@@ -76,11 +76,11 @@ def _write(task: Task, transcript: Transcript) -> str | OSError | None:
     return None
 
 
-def _transcripts(recognizer: Recognizer, files: Sequence[Path], vad: bool) -> Iterator[tuple[int, Transcript | str]]:
+def _transcripts(recognizer: Recognizer, tasks: Sequence[Task], vad: bool) -> Iterator[tuple[int, Transcript | str]]:
     rate = samples_per_second(recognizer)
     held: list[tuple[int, Signal]] = []
     seconds = 0.0
-    for index, path in enumerate(files):
+    for index, path in enumerate(task.path for task in tasks):
         try:
             if vad:
                 from seqlab.streaming.vad import transcribe_speech
@@ -102,9 +102,9 @@ def _transcripts(recognizer: Recognizer, files: Sequence[Path], vad: bool) -> It
         held.append((index, opened))
         seconds += len(opened.samples) / rate
         if seconds > HELD_SECONDS or len(held) == HELD_FILES:
-            yield from _by_length(recognizer, held, files)
+            yield from _by_length(recognizer, held, tasks)
             held, seconds = [], 0.0
-    yield from _by_length(recognizer, held, files)
+    yield from _by_length(recognizer, held, tasks)
 
 
 def _is_long(recognizer: Recognizer, path: Path) -> bool:
@@ -116,33 +116,34 @@ def _is_long(recognizer: Recognizer, path: Path) -> bool:
 
 
 def _by_length(
-    recognizer: Recognizer, held: Sequence[tuple[int, Signal]], files: Sequence[Path]
+    recognizer: Recognizer, held: Sequence[tuple[int, Signal]], tasks: Sequence[Task]
 ) -> Iterator[tuple[int, Transcript | str]]:
     """Recognise signals in batches of like length, so that little is padding."""
     most = BATCH_SECONDS * samples_per_second(recognizer)
     batch: list[tuple[int, Signal]] = []
     for pair in sorted(held, key=lambda pair: len(pair[1].samples)):  # the last one is the longest
         if batch and len(pair[1].samples) * (len(batch) + 1) > most:
-            yield from _recognise(recognizer, batch, files)
+            yield from _recognise(recognizer, batch, tasks)
             batch = []
         batch.append(pair)
     if batch:
-        yield from _recognise(recognizer, batch, files)
+        yield from _recognise(recognizer, batch, tasks)
 
 
 def _recognise(
-    recognizer: Recognizer, batch: Sequence[tuple[int, Signal]], files: Sequence[Path]
+    recognizer: Recognizer, batch: Sequence[tuple[int, Signal]], tasks: Sequence[Task]
 ) -> Iterator[tuple[int, Transcript | str]]:
     """Recognise a batch; if it fails, its lines one by one, so that one does not cost the others."""
     try:
-        found = recognizer.transcribe_signals([s for _, s in batch], [str(files[i]) for i, _ in batch])
+        names, words = [str(tasks[i].path) for i, _ in batch], any(tasks[i].words for i, _ in batch)
+        found = recognizer.transcribe_signals([s for _, s in batch], names, words)
     except Exception as error:
         if len(batch) > 1:
             for pair in batch:
-                yield from _recognise(recognizer, [pair], files)
+                yield from _recognise(recognizer, [pair], tasks)
             return
         index = batch[0][0]
-        yield index, str(error) if isinstance(error, DataError) else _unforeseen(files[index], error)
+        yield index, str(error) if isinstance(error, DataError) else _unforeseen(tasks[index].path, error)
     else:
         yield from zip((i for i, _ in batch), found, strict=True)
 

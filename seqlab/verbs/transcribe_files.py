@@ -25,11 +25,13 @@ class Task:
         path: the file.
         name: of its outputs, unique among all files.
         outputs: files to be written, by the name of their format; empty if the transcript is wanted itself.
+        words: whether the transcript is to have words, places and confidences, see ``Recognizer.transcript_of``.
     """
 
     path: Path
     name: str
     outputs: dict[str, Path] = field(default_factory=dict)
+    words: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,13 @@ def tasks(files: Sequence[Path], forms: Sequence[str], out_dir: str | Path | Non
     Raises:
         ConfigError: an output would overwrite one of the files.
     """
-    names = _names(files)
+    pairs = zip(files, _names(files), strict=True)
+    words = any(FORMATS[form].words for form in forms)
     if out_dir is None:
-        return [Task(path, name) for path, name in zip(files, names, strict=True)]
+        return [Task(path, name, words=words) for path, name in pairs]
     found = [
-        Task(path, name, {form: Path(out_dir) / f"{name}.{FORMATS[form].suffix}" for form in forms})
-        for path, name in zip(files, names, strict=True)
+        Task(path, name, {form: Path(out_dir) / f"{name}.{FORMATS[form].suffix}" for form in forms}, words)
+        for path, name in pairs
     ]
     sources = {os.path.abspath(path) for path in files}
     for task in found:
