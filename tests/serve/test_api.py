@@ -335,14 +335,12 @@ def test_logs_are_json_without_what_users_sent(client, caplog):
     send(client, wav(SPEECH), "patient-smith.wav")
     send(client, b"private words", "patient-smith.wav")
     client.get("/private/path?q=private")
-    assert len(caplog.records) == 3
-    for record in caplog.records:
-        line = JsonFormatter().format(record)
-        row = json.loads(line)
-        assert row["event"] == "request"
+    lines = [JsonFormatter().format(record) for record in caplog.records]
+    assert not [line for line in lines if "smith" in line or "private" in line]
+    requests = [row for row in map(json.loads, lines) if row["event"] == "request"]  # a model may be loaded meanwhile
+    assert len(requests) == 3
+    for row in requests:
         assert {"time", "level", "id", "method", "route", "status", "seconds"} <= set(row)
-        assert "smith" not in line
-        assert "private" not in line
 
 
 def test_a_fault_of_ours_says_where_but_not_what(client, caplog, monkeypatch):
