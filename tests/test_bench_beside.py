@@ -1,6 +1,5 @@
 """The bench beside a peer: both take turns, what they tell is read and judged as it says."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -9,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-BENCH = Path(__file__).parents[1] / "scripts" / "bench"
+from tests.scripts import BENCH, load
+
 WORK = """
 import sys, time
 for number in range(4):
@@ -23,14 +23,7 @@ sys.exit(int(sys.argv[1]))
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.syspath_prepend(str(BENCH))
-        spec = importlib.util.spec_from_file_location("bench_beside", BENCH / "beside.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
+    return load(BENCH / "beside.py")
 
 
 def test_rates_are_read_from_whole_lines_in_per_cent(bench: ModuleType) -> None:

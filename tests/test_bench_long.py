@@ -1,6 +1,5 @@
 """The hour's bench measures a large network that says what a small one says."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -9,22 +8,14 @@ import torch
 
 from seqlab.config import compose
 from seqlab.model import CTCModel
+from tests.scripts import BENCH, load
 
-FILE = Path(__file__).parents[1] / "scripts" / "bench" / "long.py"
 SMALL = ["corpus=manifest", "frontend.sample_rate=8000", "normalize=line", "encoder=blstm", "encoder.hidden_size=6"]
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    """Return the bench as a module."""
-    spec = importlib.util.spec_from_file_location("bench_long", FILE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("sys.path", ["there", "others"])  # the bench moves the first to the end
-        spec.loader.exec_module(module)
-    return module
+    return load(BENCH / "long.py")
 
 
 @pytest.mark.parametrize(("size", "layers"), [(6, 2), (9, 2), (9, 4)])

@@ -1,15 +1,14 @@
 """The page of scripts/bench/all: figures are read from what benches print, never typed in."""
 
-import importlib.util
 import runpy
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-BENCH = Path(__file__).parents[1] / "scripts" / "bench"
+from tests.scripts import BENCH, load
+
 TABLE = """
 | contender | CPU s | spread | times as fast as nn.LSTM | note |
 |---|---|---|---|---|
@@ -20,13 +19,7 @@ TABLE = """
 
 @pytest.fixture(scope="module")
 def results() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_results", BENCH / "results.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench_results"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load(BENCH / "results.py")
 
 
 def goal(results: ModuleType, number: str, words: str) -> object:
@@ -55,11 +48,7 @@ def test_a_ratio_of_two_rows(results: ModuleType) -> None:
 
 
 def test_a_figure_beside_its_bar_is_what_timing_prints(results: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = importlib.util.spec_from_file_location("bench_timing", BENCH / "timing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    timing = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(timing)
+    timing = load(BENCH / "timing.py")
     assert timing.bar("fbank, times as fast as torchaudio's", 1.75, 1.6, least=True)
     assert not timing.bar("padding of it, %", 2.5, 2)
     output = capsys.readouterr().out

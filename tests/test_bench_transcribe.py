@@ -10,18 +10,12 @@ from types import ModuleType
 import pytest
 import yaml
 
-BENCH = Path(__file__).parents[1] / "scripts" / "bench"
+from tests.scripts import BENCH, load
 
 
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCH))
-    spec = importlib.util.spec_from_file_location("bench_transcribe", BENCH / "transcribe.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    return load(BENCH / "transcribe.py")
 
 
 def test_contenders_have_the_same_beam_and_the_model_is_left_alone(

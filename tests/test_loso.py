@@ -1,12 +1,10 @@
 """recipes/fsdd_loso: what a row switches off, who is in which part, and the table."""
 
-import importlib.util
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,20 +16,12 @@ from seqlab.corpora.fsdd import prepare
 from seqlab.errors import ConfigError
 from seqlab.manifest import read_manifest
 from seqlab.model import build_on_meta
+from tests.scripts import ROOT, load
 
-SCRIPT = Path(__file__).parent.parent / "recipes" / "fsdd_loso" / "loso.py"
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loso", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SCRIPT = ROOT / "recipes" / "fsdd_loso" / "loso.py"
 
 
-loso = load()
+loso = load(SCRIPT)
 
 
 @pytest.mark.parametrize("row", loso.ROWS + loso.MORE)

@@ -1,6 +1,5 @@
 """The studies of recipes/: the vanishing gradient by cell, variants of the LSTM at equal weights."""
 
-import importlib.util
 import json
 import math
 import os
@@ -8,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -24,22 +22,13 @@ from seqlab.corpora.pendigits import prepare
 from seqlab.errors import ConfigError
 from seqlab.studies import append_row, mean_and_interval, read_rows
 from tests.corpora.test_pendigits import unipen
+from tests.scripts import ROOT, load
 
-ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "recipes"
 
 
-def script(path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(Path(path).stem, RECIPES / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-measure = script("vanishing_gradient/measure.py")
-ablate = script("ablation/ablate.py")
+measure = load(RECIPES / "vanishing_gradient" / "measure.py")
+ablate = load(RECIPES / "ablation" / "ablate.py")
 
 
 @pytest.mark.parametrize("name", ["vanishing_gradient", "ablation"])

@@ -3,7 +3,7 @@
 Run: python scripts/bench/start.py FOLDER FILE [--rounds N]     (a folder of seqlab export --onnx, a short recording)
 
 "greedy" takes the best path instead of the decoder that seqlab tune chose for the model, if it did; a beam search needs
-numba, which is slow to import.
+numba, which is slow to import. Exit status 1 if a bar is missed, the folder as it stands.
 """
 
 import argparse
@@ -16,6 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from timing import bar
+
+AS_IT_IS = "as it stands"
+BARS = {"torch": 2.5, "onnx": 1.0}  # CPU seconds
+
 
 def cpu_seconds(command: list[str]) -> float:
     """Run a command to its end; returns its CPU seconds, those of its own children too."""
@@ -25,8 +30,8 @@ def cpu_seconds(command: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("file")
     parser.add_argument("--rounds", type=int, default=5)
@@ -42,10 +47,10 @@ def main() -> None:
             "seqlab --help": [*seqlab, "--help"],
             "seqlab train --help": [*seqlab, "train", "--help"],
         }
-        for backend in ("torch", "onnx"):
-            for name, folder in (("greedy", greedy), ("as it stands", given.folder)):
+        for backend in BARS:
+            for name, folder in (("greedy", greedy), (AS_IT_IS, given.folder)):
                 command = [*seqlab, "transcribe", str(folder), given.file, "--backend", backend]
-                contenders[f"seqlab transcribe, {backend}, {name}"] = command
+                contenders[told(backend, name)] = command
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         for command in contenders.values():
             cpu_seconds(command)  # files into the page cache, kernels into numba's
@@ -55,7 +60,18 @@ def main() -> None:
     print("| process | CPU s, median | least | most |\n|---|---|---|---|")
     for name, values in seconds.items():
         print(f"| {name} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |")
+    print()
+    met = [
+        bar(f"first transcript by {backend}, CPU s", statistics.median(seconds[told(backend, AS_IT_IS)]), limit)
+        for backend, limit in BARS.items()
+    ]
+    return 0 if all(met) else 1
+
+
+def told(backend: str, decoder: str) -> str:
+    """Name a contender that transcribes."""
+    return f"seqlab transcribe, {backend}, {decoder}"
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

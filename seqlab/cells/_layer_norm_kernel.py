@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from seqlab.cells._math import add_product, cached, sigmoid_, stamp, tanh, tanh_
+from seqlab.cells._math import add_product, cached, cell_back, sigmoid_, stamp, tanh, tanh_
 
 EPS = 1e-5  # torch's
 
@@ -124,14 +124,7 @@ def stored(mark: int) -> Any:
                 _back(dh, hat_c, s[5 * n + 1])
                 for j in range(n):
                     e[j] += dh[j]
-                for j in range(n):
-                    di[j] = e[j] * z[j] * (i[j] - i[j] * i[j])
-                for j in range(n):
-                    df[j] = e[j] * old[j] * (f[j] - f[j] * f[j])
-                for j in range(n):
-                    dz[j] = e[j] * i[j] * (one - z[j] * z[j])
-                for j in range(n):
-                    e[j] *= f[j]
+                cell_back(e, i, f, z, old, di, df, dz)
                 for j in range(4 * n):
                     d_gain[j] += dg[j] * hat[j]
                 for j in range(4 * n):

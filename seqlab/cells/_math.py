@@ -97,6 +97,26 @@ def add_product(out: Any, a: Any, w: Any, w_t: Any) -> None:
         out += np.dot(a, w)
 
 
+@compiled
+def cell_back(e: Any, i: Any, f: Any, z: Any, old: Any, di: Any, df: Any, dz: Any) -> None:
+    """Hand the gradient of cells f old + i z on, all (H,): i and f logistic, z tanh.
+
+    Args:
+        e: of the cells; afterwards of the old ones.
+        i: input gates; f, z and old likewise.
+        di: result, of the sum before i; df and dz likewise.
+    """
+    one = e.dtype.type(1)
+    for j in range(e.size):
+        di[j] = e[j] * z[j] * (i[j] - i[j] * i[j])
+    for j in range(e.size):
+        df[j] = e[j] * old[j] * (f[j] - f[j] * f[j])
+    for j in range(e.size):
+        dz[j] = e[j] * i[j] * (one - z[j] * z[j])
+    for j in range(e.size):
+        e[j] *= f[j]
+
+
 @intrinsic
 def _power_of_two(typing_context: Any, shifted: Any) -> Any:
     """Return 2^k in float32 for an integer k given as k + 1.5 * 2^23 in float32, whose last bits are k."""

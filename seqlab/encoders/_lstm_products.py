@@ -12,7 +12,7 @@ from numba import types
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqlab.cells._math import cached, overload, sigmoid_, stamp, tanh_
+from seqlab.cells._math import cached, cell_back, overload, sigmoid_, stamp, tanh_
 
 
 def lstm(x: Tensor, weights: list[Tensor]) -> Tensor:
@@ -185,14 +185,7 @@ def stored(mark: int) -> Any:
                 do[j] = dh[j] * seen[j] * (o[j] - o[j] * o[j])
             for j in range(n):
                 e[j] += dh[j] * o[j] * (one - seen[j] * seen[j])
-            for j in range(n):
-                di[j] = e[j] * z[j] * (i[j] - i[j] * i[j])
-            for j in range(n):
-                df[j] = e[j] * old[j] * (f[j] - f[j] * f[j])
-            for j in range(n):
-                dz[j] = e[j] * i[j] * (one - z[j] * z[j])
-            for j in range(n):
-                e[j] *= f[j]
+            cell_back(e, i, f, z, old, di, df, dz)
             for j in range(4 * n):
                 bias[j] += d[j]
             _write(d, deltas[t, b])

@@ -1,7 +1,6 @@
 """seqlab train experiment=long_lag/...: what it writes, what it refuses; every experiment composes; the runner."""
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ from seqlab.config import build, compose, conf_dir, load_yaml
 from seqlab.lab.loop import Loop
 from seqlab.scoring.wilson import wilson_interval
 from tests.conftest import Run
+from tests.scripts import ROOT, load
 
 LAGS = sorted((conf_dir() / "lag").glob("*.yaml"))
 EXPERIMENTS = sorted((conf_dir() / "experiment" / "long_lag").glob("*.yaml"))
@@ -124,13 +124,7 @@ def test_wilson_interval() -> None:
 
 @pytest.fixture(scope="module")
 def table() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "recipes" / "long_lag" / "table.py"
-    spec = importlib.util.spec_from_file_location("long_lag_table", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(ROOT / "recipes" / "long_lag" / "table.py")
 
 
 def test_every_cell_of_the_table_composes(table: ModuleType) -> None:

@@ -335,7 +335,8 @@ def test_logs_are_json_without_what_users_sent(client, caplog):
     send(client, wav(SPEECH), "patient-smith.wav")
     send(client, b"private words", "patient-smith.wav")
     client.get("/private/path?q=private")
-    lines = [JsonFormatter().format(record) for record in caplog.records]
+    ours = [record for record in caplog.records if record.name.startswith(("seqlab", "uvicorn"))]  # not the client's
+    lines = [JsonFormatter().format(record) for record in ours]
     assert not [line for line in lines if "smith" in line or "private" in line]
     requests = [row for row in map(json.loads, lines) if row["event"] == "request"]  # a model may be loaded meanwhile
     assert len(requests) == 3
