@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seqlab.batch import pad
 from seqlab.config import build
 from seqlab.errors import ConfigError
-from seqlab.frontends.vocal_tract import VocalTract
+from seqlab.frontends.vocal_tract import VocalTract, check_factors
 
 
 class CTCModel(nn.Module):
@@ -19,7 +19,13 @@ class CTCModel(nn.Module):
     Args:
         config: nodes ``frontend``, ``normalize``, ``stem``, ``encoder`` and optionally ``augment.features``.
         num_symbols: size of the output, blank included.
+
+    Attributes:
+        vocal_tracts: warps of the filterbank with which ``log_probs_of`` reads each line, to average what it reads
+            (``hear_as``); none: it reads once, as the signal is.
     """
+
+    vocal_tracts: Sequence[float] = ()
 
     def __init__(self, config: dict[str, Any], num_symbols: int) -> None:
         super().__init__()
@@ -33,7 +39,7 @@ class CTCModel(nn.Module):
             raise ConfigError("augment.features: two nodes change the vocal tract; leave one out")
         self.voices = voices[0] if voices else None
         if self.voices:
-            _check_voices(self.voices, self.frontend)
+            _check_warps((self.voices.low, self.voices.high), self.frontend, "augment.features")
         self.stem = build(config["stem"], "stem", input_size=self.frontend.num_features)
         self.encoder = build(config["encoder"], "encoder", input_size=self.stem.num_features)
         self.head = nn.Linear(self.encoder.num_features, num_symbols)
@@ -54,15 +60,19 @@ class CTCModel(nn.Module):
         """
         return self.read(*self.frames(signal, lengths))
 
-    def frames(self, signal: Tensor, lengths: Tensor, views: int = 1) -> tuple[Tensor, Tensor]:
+    def frames(
+        self, signal: Tensor, lengths: Tensor, views: int = 1, warp: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Compute what the encoder reads: the stem's frames (B, T, F) and their number per line.
 
         Args:
             signal: as for ``forward``.
             lengths: as for ``forward``.
             views: how often each line is to come, each time masked apart; all lines, then all of them again.
+            warp: of the filterbank; None: drawn for each line in training, else as it is.
         """
-        x, lengths = self.normalize(*self.frontend(signal, lengths, *self._voices(len(signal))))
+        warps = self._voices(len(signal)) if warp is None else ([warp] * len(signal),)
+        x, lengths = self.normalize(*self.frontend(signal, lengths, *warps))
         for change in self.augment:
             if change.shared:
                 x, lengths = change(x, lengths)
@@ -101,6 +111,28 @@ class CTCModel(nn.Module):
         log_probs, *lower = (self.head(states).float().log_softmax(2) for states in (x, *below))
         return log_probs, lower, lengths
 
+    def hear_as(self, warps: Sequence[float]) -> None:
+        """Read each line once with every warp of the filterbank, and average: a voice like one that was learned.
+
+        The average is that of log-probabilities, normalised again, the geometric mean; it costs as many passes.
+
+        Args:
+            warps: factors by which frequencies shall seem to be multiplied, as 0.88, 1 and 1.12; none: read once.
+
+        Raises:
+            ConfigError: the frontend has no filterbank to bend, or not one that bends so far.
+        """
+        if warps:
+            _check_warps(warps, self.frontend, "vocal_tracts")
+        self.vocal_tracts = [float(warp) for warp in warps]
+
+    def _heard(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute log-probabilities as ``forward``, averaged over the vocal tracts."""
+        if not self.vocal_tracts:
+            return self(signal, lengths)  # type: ignore[no-any-return]
+        each = [self.read(*self.frames(signal, lengths, warp=warp)) for warp in self.vocal_tracts]
+        return sum(log_probs for log_probs, _ in each).div(len(each)).log_softmax(2), each[0][1]
+
     @torch.inference_mode()
     def log_probs_of(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return log-probabilities (T, V) of signals (S, ...), run as one batch; too short ones give T = 0."""
@@ -111,7 +143,7 @@ class CTCModel(nn.Module):
             return answer
         device = self.head.weight.device
         signal, lengths = pad([torch.from_numpy(np.ascontiguousarray(signals[i])) for i in long])
-        log_probs, frames = self(signal.to(device), lengths.to(device))
+        log_probs, frames = self._heard(signal.to(device), lengths.to(device))
         for i, line, length in zip(long, log_probs.cpu().numpy(), frames.tolist(), strict=True):
             answer[i] = line[:length]
         return answer
@@ -142,15 +174,16 @@ def build_on_meta(config: dict[str, Any], num_symbols: int = 2) -> CTCModel:
         return CTCModel(config, num_symbols)
 
 
-def _check_voices(voices: VocalTract, frontend: Any) -> None:
-    """Refuse vocal tracts that a frontend cannot imitate."""
+def _check_warps(warps: Sequence[float], frontend: Any, name: str) -> None:
+    """Refuse vocal tracts that a frontend cannot imitate; `name` is the setting that asks for them."""
     if not hasattr(frontend, "check_warp"):
-        raise ConfigError("augment.features: vocal tracts are changed in a filterbank, frontend=log_mel or mfcc")
-    for warp in (voices.low, voices.high):
+        raise ConfigError(f"{name}: vocal tracts are changed in a filterbank, frontend=log_mel or mfcc")
+    for warp in warps:
         try:
+            check_factors(warp, warp)
             frontend.check_warp(warp)
         except ValueError as error:
-            raise ConfigError(f"augment.features: a vocal tract warped by {warp}: {error}") from None
+            raise ConfigError(f"{name}: a vocal tract warped by {warp}: {error}") from None
 
 
 def check_layers(encoder: nn.Module, layers: Sequence[int]) -> None:

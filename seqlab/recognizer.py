@@ -96,6 +96,7 @@ class Recognizer:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         decoder: Config | None = None,
         backend: Backend = "torch",
+        vocal_tracts: Sequence[float] = (),
     ) -> "Recognizer":
         """Load a run folder, a checkpoint or a model folder; nothing in the files is executed.
 
@@ -107,6 +108,8 @@ class Recognizer:
                 what ``seqlab tune`` chose for the model, with its calibration, else what it was trained with.
             backend: what runs the network: torch, or ONNX Runtime on a CPU with the model folder's model.onnx (onnx)
                 or model.int8.onnx (int8), which imports no torch for audio, and needs none for the other kinds.
+            vocal_tracts: warps of the filterbank to read each recording with and average over, ``CTCModel.hear_as``;
+                of the backend torch.
 
         Raises:
             FileNotFoundError: there is no such path.
@@ -116,6 +119,8 @@ class Recognizer:
         if backend == "torch" and Path(path).suffix == ".onnx":
             raise ConfigError(f"{path} has no weights for torch; give its folder, or --backend onnx or int8")
         where = _device(device, backend)
+        if vocal_tracts and backend != "torch":
+            raise ConfigError(f"vocal tracts: the graph of the backend {backend} hears one; use the backend torch")
         file = find_checkpoint(path) if backend == "torch" else run_folder(path) / FILES[backend]
         try:
             kept = stored(path)
@@ -145,6 +150,8 @@ class Recognizer:
                     raise
                 cure = "run seqlab tune again, or take decoder=greedy"
                 raise DataError(f"{run_folder(path) / FILE}: {error}; {cure}") from None
+        if vocal_tracts:
+            model.hear_as(vocal_tracts)
         fits = given is not None and same_reading(given, kept.get("decoder") or {})
         return cls(model, tokenizer, own, config, str(file), kept.get("calibration") if fits else None)
 

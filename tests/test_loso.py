@@ -74,7 +74,7 @@ def test_a_speaker_left_out_is_in_no_part_but_test(folder: Path, tmp_path: Path)
 
 def test_table_by_hand() -> None:
     def result(row: str, speaker: str, seed: int, wer: float) -> dict[str, Any]:
-        scores = {"wer": wer, "cpu_minutes": 4.0, "resumed": False}
+        scores = {"wer": wer, "wer_tracts": wer / 2, "cpu_minutes": 4.0, "resumed": False}
         return {"row": row, "speaker": speaker, "seed": seed, **scores}
 
     rows = [result("plain", s, seed, g) for s, seed, g in (("a", 1, 0.2), ("b", 1, 0.4), ("a", 2, 0.3), ("b", 2, 0.5))]
@@ -84,13 +84,13 @@ def test_table_by_hand() -> None:
     lines = loso.table(rows).splitlines()
     half = 12.706 * math.sqrt(50) / math.sqrt(2)  # Student's t for one degree of freedom
     assert f"| plain | a 25.0, b 45.0 | 2 | 35.00 ({35 - half:.2f} to {35 + half:.2f}) |" in lines[2]
-    assert lines[3] == "| all | a 10.0, b 10.0 | 1 | 10.00 | -20.00 | 4.0 |"
+    assert lines[3] == "| all | a 10.0, b 10.0 | 1 | 10.00 | -20.00 | 5.00 | 4.0 |"
 
 
 def test_goals_are_those_of_everybody() -> None:
     def final(wer: float, speakers: set[str], settings: list[str] | None = None) -> list[dict[str, Any]]:
         same = {"row": "all-priors", "seed": 1, "settings": settings or []}
-        return [{**same, "speaker": speaker, "wer": wer} for speaker in speakers]
+        return [{**same, "speaker": speaker, "wer_tracts": wer} for speaker in speakers]
 
     everybody: set[str] = loso.EVERYBODY
     assert loso.missed(final(0.04, everybody)) == []
@@ -117,6 +117,8 @@ def test_script_trains_scores_and_goes_on(folder: Path, tmp_path: Path) -> None:
     assert first.returncode == 0, first.stdout + first.stderr
     row = json.loads((tmp_path / "out" / "results.jsonl").read_text())
     assert (row["row"], row["speaker"], row["seed"], row["lines"]) == ("all", "anna", 1, 14)
+    assert 0 <= row["wer_tracts"] <= 2
+    assert "vocal tracts 0.88, 1, 1.12" in next((tmp_path / "out").glob("*/tracts/report.md")).read_text()
     assert "| all | anna" in (tmp_path / "out" / "README.md").read_text()
     again = run("1", "-o", "out")
     assert "seed 1: WER" not in again.stdout  # it is not run again

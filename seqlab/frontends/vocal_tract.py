@@ -25,11 +25,16 @@ class VocalTract(nn.Module):
 
     def __init__(self, low: float = 0.9, high: float = 1.1) -> None:
         super().__init__()
-        if not 0.7 <= low <= high <= 1.4:
-            raise ValueError(f"needs 0.7 <= low <= high <= 1.4, got {low} and {high}")
+        check_factors(low, high)
         self.low, self.high = low, high
 
     def draw(self, lines: int) -> list[float]:
         """Return a factor for each line, one of STEPS + 1 from low to high, from torch's generator of the CPU."""
         steps = torch.randint(STEPS + 1, (lines,)).tolist()
         return [round(self.low + (self.high - self.low) * step / STEPS, 6) for step in steps]
+
+
+def check_factors(low: float, high: float) -> None:
+    """Raise ValueError unless factors are in order and within [0.7, 1.4]."""
+    if not 0.7 <= low <= high <= 1.4:
+        raise ValueError(f"factors must be in order and in [0.7, 1.4], got {low:g} and {high:g}")

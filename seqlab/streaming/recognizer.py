@@ -176,7 +176,7 @@ def _by_piece(model: Any, running: bool) -> tuple[Callable[[], Network] | None, 
 
     from seqlab.streaming.parts import LogProbs, can_stream, normalization
 
-    if not can_stream(model) or not getattr(model.encoder, "streams", False):
+    if model.vocal_tracts or not can_stream(model) or not getattr(model.encoder, "streams", False):
         return None, None
 
     def begin() -> Network:

@@ -39,7 +39,8 @@ MOST_GROUPS = 30  # values of a field of the manifest by which lines are divided
 def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     """Evaluate a model on one or several manifests; returns the files written for each."""
     rules: Normalization = build(config["scoring"], "scoring") if config.get("scoring") else Normalization()
-    recognizer = Recognizer.load(config["model"], config["device"], config.get("decoder"), config["backend"])
+    where = config["model"], config["device"], config.get("decoder"), config["backend"]
+    recognizer = Recognizer.load(*where, config["vocal_tracts"] or ())
     recognizer.use_threads(config["threads"])
     manifests = config["manifest"] or (recognizer.config.get("corpus") or {}).get("test")
     if not manifests:
@@ -246,13 +247,19 @@ def decode(
             "config": {k: recognizer.config.get(k) for k in keys},
         },
         peakiness=peaks.rates(),
-        decoder=in_words(recognizer.config["decoder"]),
+        decoder=in_words(recognizer.config["decoder"]) + _heard(recognizer),
         rules=[
             f"references are in the tokenizer's form: Unicode {tokenizer['normalization']}, case {tokenizer['case']}, "
             "white space collapsed" + ("" if rules.changes else "; nothing else is changed on either side"),
             *rules.rules,
         ],
     )
+
+
+def _heard(recognizer: Recognizer) -> str:
+    """Say with which vocal tracts lines are read, if with several."""
+    warps = getattr(recognizer.model, "vocal_tracts", ())
+    return f", averaged over vocal tracts {', '.join(f'{warp:g}' for warp in warps)}" if warps else ""
 
 
 def _places(recognizer: Recognizer, hypothesis: Hypothesis, samples: np.ndarray) -> list[list[float]]:

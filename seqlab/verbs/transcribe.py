@@ -55,7 +55,8 @@ def transcribe(arguments: Sequence[str]) -> int:
         if wrong := [o for o in given.override if not o.startswith("decoder")]:
             parser.error(f"-s takes decoder=... and decoder.KEY=..., not {wrong[0]}")
         decoder = composed(given.model, given.override)
-    loader = Loader(given.model, given.device, decoder, given.backend, given.threads, given.vad)
+    where = given.model, given.device, decoder, given.backend, given.threads, given.vad
+    loader = Loader(*where, tuple(given.vocal_tracts))
     console = Console(stderr=True, emoji=False)
     if pages:
         failed = _pages(loader, given, shard, console)
@@ -116,6 +117,14 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="look for speech first and read it alone, in pieces that end in pauses (pip install 'seqlab[vad]')",
     )
+    parser.add_argument(
+        "--vocal-tracts",
+        metavar="WARP[,...]",
+        type=_warps,
+        default=[],
+        help="read each recording as if of such voices too, and average: 0.88,1,1.12 reads a voice that the model never "
+        "heard better, at three times the work",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process (default 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument(
@@ -125,6 +134,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="what runs the network: torch, or ONNX Runtime with the graphs of seqlab export --onnx, --int8",
     )
     return parser
+
+
+def _warps(text: str) -> list[float]:
+    """Read factors of frequencies."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of factors, as 0.88,1,1.12") from None
 
 
 def _forms(text: str) -> list[str]:

@@ -38,10 +38,11 @@ class Loader:
     backend: Backend = "torch"
     threads: int = 1
     vad: bool = False
+    vocal_tracts: tuple[float, ...] = ()
 
     def load(self) -> Recognizer:
         """Load it."""
-        recognizer = Recognizer.load(self.model, self.device, self.decoder, self.backend)
+        recognizer = Recognizer.load(self.model, self.device, self.decoder, self.backend, self.vocal_tracts)
         recognizer.use_threads(self.threads)
         return recognizer
 

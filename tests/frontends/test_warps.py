@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,9 +85,43 @@ def test_voices_are_drawn_by_the_seed_and_refused_where_no_filterbank_is() -> No
     assert (min(first), max(first)) == (0.8, 1.2)
     with pytest.raises(ConfigError, match="frontend=log_mel or mfcc"):
         CTCModel(compose("train", ["frontend=features", "frontend.size=4", VOICES]), 4)
-    with pytest.raises(ValueError, match="low <= high"):
+    with pytest.raises(ValueError, match="in order"):
         VocalTract(1.1, 0.9)
     narrow = ["frontend.sample_rate=8000", "frontend.num_mels=80", "frontend.window_ms=32"]
     CTCModel(compose("train", narrow), 4)
     with pytest.raises(ConfigError, match=r"a vocal tract warped by 1.2: num_mels=80 is too many"):
         CTCModel(compose("train", [*narrow, VOICES.replace("Tract}", "Tract,high:1.2}")]), 4)
+
+
+def test_a_model_that_hears_several_vocal_tracts_averages_what_it_reads() -> None:
+    config = compose("train", ["frontend=mfcc", "normalize=line", "encoder=blstm", "encoder.hidden_size=6"])
+    torch.manual_seed(1)
+    model = CTCModel(config, 4).eval()
+    rng = np.random.default_rng(5)
+    signals = [rng.normal(0, 0.1, size).astype(np.float32) for size in (16000, 9000, 10)]
+    once = model.log_probs_of(signals)
+    model.hear_as([1.0])
+    for line, other in zip(once, model.log_probs_of(signals), strict=True):
+        np.testing.assert_allclose(line, other, atol=1e-6)
+    each = []
+    for warp in (0.9, 1.2):
+        model.hear_as([warp])
+        each.append(model.log_probs_of(signals))
+    model.hear_as([0.9, 1.2])
+    both = model.log_probs_of(signals)
+    for line, low, high in zip(both, *each, strict=True):
+        shares = np.sqrt(np.exp(low) * np.exp(high))  # geometric mean
+        np.testing.assert_allclose(np.exp(line), shares / shares.sum(1, keepdims=True), atol=1e-6)
+        assert not len(line) or abs(low - high).max() > 1e-3
+    model.hear_as([])
+    assert all(map(np.array_equal, once, model.log_probs_of(signals)))
+
+
+def test_vocal_tracts_to_hear_are_refused_where_they_cannot_be() -> None:
+    with pytest.raises(ConfigError, match=r"vocal_tracts: .*frontend=log_mel or mfcc"):
+        CTCModel(compose("train", ["frontend=features", "frontend.size=4"]), 4).hear_as([1.1])
+    model = CTCModel(compose("train", ["frontend=mfcc"]), 4)
+    for warp in (0.1, float("nan"), 2.0):
+        with pytest.raises(ConfigError, match=r"warped by .*in \[0.7, 1.4\]"):
+            model.hear_as([1.0, warp])
+    assert not model.vocal_tracts
