@@ -199,8 +199,10 @@ def _batch_frames(found: Probe, default: Any) -> tuple[Any, str]:
 def _workers(found: Probe, default: Any) -> tuple[Any, str]:
     threads = 1 if found.gpu else _training_threads(found, 1)[0]
     count = reading_processes(FEW_LINES, True, found.cores - threads, found.gpu is not None)
-    told = f"of {found.cores} core(s) {threads} train(s): null takes {count} reading process(es)"
-    return default, f"{told}, none for fewer than {FEW_LINES} lines"
+    takes = {0: "no reading process", 1: "a reading process"}.get(count, f"{count} reading processes")
+    if count:
+        takes += f", none for fewer than {FEW_LINES} lines"
+    return default, f"null, with {threads} of {found.cores} cores in training: {takes}"
 
 
 def _device(found: Probe, default: Any) -> tuple[Any, str]:

@@ -129,9 +129,9 @@ class CTCModel(nn.Module):
     def _heard(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute log-probabilities as ``forward``, averaged over the vocal tracts."""
         if not self.vocal_tracts:
-            return self(signal, lengths)  # type: ignore[no-any-return]
+            return self.forward(signal, lengths)
         each = [self.read(*self.frames(signal, lengths, warp=warp)) for warp in self.vocal_tracts]
-        return sum(log_probs for log_probs, _ in each).div(len(each)).log_softmax(2), each[0][1]
+        return torch.stack([log_probs for log_probs, _ in each]).mean(0).log_softmax(2), each[0][1]
 
     @torch.inference_mode()
     def log_probs_of(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -76,9 +76,9 @@ def test_reading_processes_where_nobody_says_it(lines: int, changed: bool, spare
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        (QUIET, "of 4 core(s) 4 train(s): null takes 0"),
-        (replace(QUIET, cores=8), "of 8 core(s) 4 train(s): null takes 1"),
-        (replace(QUIET, gpu="a GPU", cores=16), "of 16 core(s) 1 train(s): null takes 4"),
+        (QUIET, "null, with 4 of 4 cores in training: no reading process"),
+        (replace(QUIET, cores=8), "null, with 4 of 8 cores in training: a reading process, none for fewer than"),
+        (replace(QUIET, gpu="a GPU", cores=16), "null, with 1 of 16 cores in training: 4 reading processes"),
     ],
 )
 def test_reading_processes_are_told_as_the_training_takes_them(found: Probe, told: str) -> None:

@@ -62,6 +62,20 @@ def test_several_formats_at_once(trained: Path, recordings: Path, texts: list[st
     assert values[0] == texts[2]
 
 
+def test_a_recording_read_with_several_vocal_tracts(trained: Path, corpus: Path, texts: list[str], seqlab: Run) -> None:
+    file = corpus / "dev" / "dev-000.wav"
+    forms = ("-f", "json", "--vocal-tracts")
+    once = json.loads(seqlab("transcribe", trained, file, *forms, "1").stdout)
+    assert once["text"] == texts[0]
+    several = json.loads(seqlab("transcribe", trained, file, *forms, "0.8,1,1.25").stdout)
+    assert several["confidence"] != once["confidence"]
+    for wrong, told in (("a,1", "no list of factors"), ("1,3", "in [0.7, 1.4], got 3"), ("nan", "in [0.7, 1.4]")):
+        done = seqlab("transcribe", trained, file, *forms, wrong)
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    done = seqlab("transcribe", trained, file, *forms, "1,1.1", "--backend", "onnx")
+    assert (done.returncode, "hears one; use the backend torch" in done.stderr) == (2, True), done.stderr
+
+
 def test_what_is_whole_is_not_done_again(trained: Path, recordings: Path, seqlab: Run) -> None:
     done = seqlab("transcribe", trained, "in", "-f", "txt,srt", "-d", "out", "--resume")
     assert done.returncode == 1

@@ -161,7 +161,10 @@ def missed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if {row["speaker"] for row in final} != EVERYBODY or not rates:
         return []
     mean = sum(rates.values()) / len(rates)
-    goals = {"by the best path, averaged over vocal tracts": GREEDY, "with the digit lexicon, which is all that the labels can say": LEXICON}
+    goals = {
+        "by the best path, averaged over vocal tracts": GREEDY,
+        "with the digit lexicon, which is all that the labels can say": LEXICON,
+    }
     return [f"mean WER {mean:.2f} % {how}; the goal is {goal:g} %" for how, goal in goals.items() if mean > goal]
 
 

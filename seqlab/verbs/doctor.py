@@ -95,7 +95,8 @@ def machine(as_json: bool, out: str | None, console: Console) -> None:
         say(f"other programs are at work (load {found.load:g}): measure again when it is quiet")
     table = Table("setting", "default", "here", "why")
     for c in choices:
-        table.add_row(c.setting, str(c.default), str(c.choice) if c.agrees else f"{c.choice}  <-", c.why)
+        default, choice = ("null" if value is None else str(value) for value in (c.default, c.choice))
+        table.add_row(c.setting, default, choice + ("" if c.agrees else "  <-"), c.why)
     console.print(table, highlight=False, markup=False)
     settings = " ".join(f"{c.setting}={c.choice}".lower() for c in choices if not c.agrees and c.setting[0] != "-")
     if settings:

@@ -19,7 +19,7 @@ from seqlab.export.folder import GREEDY, new_folder, write_folder
 from seqlab.export.graph import TOLERANCE, export_graph, sherpa_faults
 from seqlab.export.streaming import check_streams, export_streaming
 from seqlab.manifest import read_manifest
-from seqlab.onnx_model import FILES, STREAMING
+from seqlab.onnx_model import FILES, STREAMING, PieceModel
 from seqlab.recognizer import Recognizer
 from seqlab.scoring import Counts, char_counts
 from seqlab.verbs.evaluate import read_batches
@@ -177,7 +177,7 @@ def _check(recognizer: Recognizer, folder: Path, manifest: str, most: float, con
     plain = Recognizer.load(folder, "cpu", greedy)
     small = Recognizer.load(folder, "cpu", greedy, "int8")
     ways = {"network": plain.hypotheses, "int8": small.hypotheses}
-    if (folder / STREAMING["int8"]).is_file():
+    if (folder / STREAMING["int8"]).is_file() and not isinstance(small.model, PieceModel):  # which reads so anyway
         ways["int8 by pieces"] = lambda signals: small.decode([_by_pieces(small, signal) for signal in signals])
     lines = read_manifest(manifest)
     normalize, scored, decode = (getattr(recognizer.tokenizer, name) for name in ("normalize", "scored", "decode"))

@@ -122,8 +122,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="WARP[,...]",
         type=_warps,
         default=[],
-        help="read each recording as if of such voices too, and average: 0.88,1,1.12 reads a voice that the model never "
-        "heard better, at three times the work",
+        help="read each recording as if of such voices, and average: 0.88,1,1.12 makes fewer errors on voices unlike "
+        "those of the training (which had vocal tracts changed), at three times the work",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process (default 1)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
