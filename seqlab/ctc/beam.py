@@ -124,6 +124,7 @@ class Beam:
             faults.append(f"n_best ({n_best}) cannot be more than beam ({beam})")
         if faults:
             raise ConfigError("\n".join(f"decoder.{fault}" for fault in faults))
+        from seqlab.ctc import _without_blas  # noqa: F401, I001  # first of all
         from seqlab.ctc import _search, _sources, _spans  # numba is imported when a search is wanted
         from seqlab.lm.ngram import NGram
 

@@ -1,7 +1,8 @@
 """Line images: one frame per column of the height-normalised image."""
 
 import itertools
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -101,16 +102,21 @@ class ImageColumns(Prepared):
         return np.ascontiguousarray(ink[::-1] if self.direction == "rtl" else ink), left + self.pad
 
     def _to_ink(self, grey: np.ndarray) -> np.ndarray:
-        light = self.polarity == "light" or (self.polarity == "auto" and np.median(grey) < _middle(grey))
-        ink = grey if light else 255 - grey
+        counts = np.bincount(grey.ravel(), minlength=256)  # of each grey: all that is asked but the local levels
+        light = self.polarity == "light"
+        if self.polarity == "auto":
+            low, median, high = _percentiles(counts, (1, 50, 99))
+            light = median < (low + high) / 2  # half-way between the darkest and the lightest, outliers aside
+        ink, counts = (grey, counts) if light else (255 - grey, counts[::-1])
         if self.contrast == "none":
             return ink
+        levels = np.arange(256)
         if self.contrast == "binary":
-            return np.where(ink > _otsu(ink), 255, 0).astype(np.uint8)
-        paper, full = np.percentile(ink, (40, 99))
+            return np.where(levels > _otsu(counts), 255, 0).astype(np.uint8)[ink]
+        paper, full = _percentiles(counts, (40, 99))
         if self.contrast == "local":
-            paper, full = _local(ink, full - paper)
-        return np.clip((ink - paper) * (255 / np.maximum(full - paper, 8)), 0, 255).astype(np.uint8)
+            return _spread(ink, *_local(ink, full - paper))
+        return _spread(levels, paper, full)[ink]
 
     def num_frames(self, lengths: "Tensor") -> "Tensor":
         """Return the lengths: a frame per column."""
@@ -123,19 +129,28 @@ class ImageColumns(Prepared):
         return mask_padding(signal, lengths.to(signal.device)), lengths
 
 
-def _middle(grey: np.ndarray) -> float:
-    """Return the grey half-way between the darkest and the lightest of an image, outliers aside."""
-    low, high = np.percentile(grey, (1, 99))
-    return float(low + high) / 2
+def _percentiles(counts: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Return percentiles of greys by their histogram, as np.percentile of the image, several times as fast."""
+    below = counts.cumsum()
+    places = (below[-1] - 1) * (np.asarray(shares) / 100)
+    ranks = np.floor(places).astype(int)
+    left, right = (below.searchsorted(np.minimum(r, below[-1] - 1), "right") for r in (ranks, ranks + 1))
+    part = places - ranks
+    return np.where(part < 0.5, left + (right - left) * part, right - (right - left) * (1 - part))
 
 
-def _otsu(grey: np.ndarray) -> int:
-    """Return the threshold that parts the histogram into two classes of least inner variance (Otsu 1979).
+def _spread(ink: np.ndarray, paper: Any, full: Any) -> np.ndarray:
+    """Return ink with the level of paper at 0 and that of full ink at 255."""
+    return np.clip((ink - paper) * (255 / np.maximum(full - paper, 8)), 0, 255).astype(np.uint8)
+
+
+def _otsu(counts: np.ndarray) -> int:
+    """Return the threshold that parts a histogram into two classes of least inner variance (Otsu 1979).
 
     Where all is of one grey there are no two classes, and nothing lies above the threshold.
     """
-    histogram = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
-    if histogram.max() == grey.size:
+    histogram = counts.astype(np.float64)
+    if histogram.max() == counts.sum():
         return 255
     below = histogram.cumsum()
     mass = (histogram * np.arange(256)).cumsum()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqlab.errors import DataError
-from seqlab.frontends.image_columns import ImageColumns
+from seqlab.frontends.image_columns import ImageColumns, _percentiles
 
 
 def frontend(**settings: Any) -> ImageColumns:
@@ -15,6 +15,15 @@ def frontend(**settings: Any) -> ImageColumns:
 
 def paper(rows: int, columns: int, grey: int = 255) -> np.ndarray:
     return np.full((rows, columns), grey, np.uint8)
+
+
+def test_percentiles_by_histogram_are_those_of_the_image() -> None:
+    rng = np.random.default_rng(3)
+    shares = (0, 1, 12.5, 40, 50, 99, 100)
+    for size in (1, 2, 3, 100, 4099):
+        for greys in (rng.integers(0, 256, size), rng.choice([3, 250], size)):
+            found = _percentiles(np.bincount(greys, minlength=256), shares)
+            assert found.tolist() == np.percentile(greys.astype(np.uint8), shares).tolist()
 
 
 def test_image_of_the_right_height_is_turned_and_inverted() -> None:
