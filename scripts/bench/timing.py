@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+# Programs that are started keep their compiled modules, as a user's do; without them each start compiles all of seqlab.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 PACKAGES = (
     "torch",
     "torchaudio",

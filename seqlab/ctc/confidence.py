@@ -50,7 +50,8 @@ class Scaling:
 
     def __call__(self, confidence: float) -> float:
         """Map one confidence in [0, 1]."""
-        scaled = float(logit(confidence)) / self.temperature + self.bias
+        p = min(max(confidence, CLIP), 1 - CLIP)
+        scaled = (math.log(p) - math.log1p(-p)) / self.temperature + self.bias  # logit, quicker for one number
         return (1 + math.tanh(scaled / 2)) / 2  # the logistic function, which never overflows so
 
 
