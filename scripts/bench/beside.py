@@ -13,14 +13,16 @@ test figure is another command's; --stop ends a peer at the budget that does not
 Printed are the dev rates of both at every CPU minute and whenever the peer validates; what lies between two validations
 is drawn straight from one to the other, and marked ~, which flatters neither as long as rates fall less and less.
 Then test: seqlab's by ``seqlab evaluate decoder=greedy`` of the checkpoint of the least dev CER, which is not counted,
-as the peer's is not. training.budget_minutes is M minus --reserve: seqlab's start and last validation are not in it.
+as the peer's is not. With --tune ``seqlab tune`` is counted, too: a language model of the training's texts, weighed on
+dev, goes along; both test rates are printed, and the tuned one is judged. training.budget_minutes is M minus --reserve:
+seqlab's start, last validation and tuning are not in it.
 Exit status 1: from minute --from on seqlab is not ahead at one of these times, it ends above --share of the peer's test
 rate, or it took more than M; 2: one of them failed. OUT keeps both outputs and seqlab's run. Where numba's cache is
 empty, let seqlab run once before, or compiling is in its budget.
 
 The plain baselines, B being their folder, for twenty minutes of handwriting, and ten of digits:
 
-    python scripts/bench/beside.py peraire PERAIRE --minutes 20 -o OUT \\
+    python scripts/bench/beside.py peraire PERAIRE --minutes 20 --tune --reserve 0.5 -o OUT \\
         --test '"test".*"cer": (?P<percent>[0-9.]+)' --dev '(?:"dev".*"cer"|"dev_cer"): (?P<percent>[0-9.]+)' \\
         --peer "python B/plain_htr.py --data PERAIRE --cpu-min 20 --chan 16,32,64,128 --hidden 192 --batch 4 \\
         --height 48 --shortcut 0.3 --lr 1.5e-3 --dropout 0.25 --out OUT/peer"
@@ -57,6 +59,7 @@ from timing import bar, versions
 
 TICKS = os.sysconf("SC_CLK_TCK")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+SEQLAB = [sys.executable, "-m", "seqlab"]
 POLL = 0.25  # seconds between two looks at a contender
 Known = tuple[float, float]  # CPU minutes, and the rate in per cent of a validation then
 Row = tuple[float, float | None, float | None]  # a minute, and the rates of seqlab and of the peer
@@ -147,7 +150,7 @@ def at(known: Sequence[Known], minute: float) -> float | None:
     """Return the rate at a minute: between two validations on the line from one to the other, after all the last."""
     if not known or minute < known[0][0]:
         return None
-    return float(np.interp(minute, *zip(*known, strict=True)))
+    return float(np.interp(minute, [when for when, _ in known], [rate for _, rate in known]))
 
 
 def race(ours: Sequence[Known], peer: Sequence[Known], minutes: float) -> list[Row]:
@@ -190,6 +193,25 @@ def take_turns(both: Sequence[Contender], slice_s: float, stop_s: float | None) 
             sys.exit(2)
 
 
+def seqlab(log: Path, *arguments: str) -> float:
+    """Run seqlab to its end; returns its CPU seconds."""
+    before = os.times()
+    with log.open("ab") as file:
+        command, environment = [*SEQLAB, *arguments], os.environ | ONE_THREAD
+        subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def test_rate(run: Path, out: Path, metric: str, log: Path, *settings: str) -> float:
+    """Evaluate a run with a report of that place; prints the rate in per cent with its interval, and returns it."""
+    seqlab(log, "evaluate", f"model={run}", f"out={out}", *settings)
+    score = json.loads((out / "report.json").read_text(encoding="utf-8"))["scores"][metric]
+    rate, (low, high) = 100 * score["rate"], (100 * end for end in score["interval"])
+    print(f"test {metric.upper()} %: seqlab, {out.name} {rate:.2f} ({low:.2f}-{high:.2f})")
+    return float(rate)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment")
@@ -201,6 +223,7 @@ def main() -> None:
     parser.add_argument("--test", required=True, type=group, metavar="REGEX")
     parser.add_argument("--then", type=shlex.split, metavar="COMMAND")
     parser.add_argument("--stop", action="store_true")
+    parser.add_argument("--tune", action="store_true")
     parser.add_argument("--metric", choices=["cer", "wer"], default="cer")
     parser.add_argument("--from", dest="first", type=float, default=3.0)
     parser.add_argument("--share", type=float, default=0.8)
@@ -214,7 +237,6 @@ def main() -> None:
     if run.exists():
         parser.error(f"{run} exists; give another folder with -o")
     out.mkdir(parents=True, exist_ok=True)
-    seqlab = [sys.executable, "-m", "seqlab"]
     limits = [f"training.budget_minutes={given.minutes - given.reserve:g}", "training.max_epochs=null", "logger=csv"]
     own = [f"experiment={given.experiment}", f"corpus.folder={given.folder}", f"run_dir={run}", *limits]
     print(f"{time.strftime('%Y-%m-%d')}; {versions()}; load {os.getloadavg()[0]:.1f}; one thread each, in turns")
@@ -223,7 +245,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         metric = f"val/{given.metric}"
-        commands = [*seqlab, "train", *own, *given.settings], given.peer
+        commands = [*SEQLAB, "train", *own, *given.settings], given.peer
         contenders.append(Contender("seqlab", commands[0], ours_log, lambda: logged(run / "metrics.csv", metric)))
         heard = lambda: told(peer_log.read_text(errors="replace"), given.dev)  # noqa: E731
         contenders.append(Contender("the peer", commands[1], peer_log, heard))
@@ -250,18 +272,19 @@ def main() -> None:
     theirs = told(peer_log.read_text(errors="replace") + "\n", given.test)
     if not theirs:
         parser.error(f"--test fits nothing of {peer_log}")
-    judge = [*seqlab, "evaluate", f"model={run}", "decoder=greedy", f"out={out / 'test'}"]
-    with ours_log.open("ab") as log:
-        subprocess.run(judge, stdout=log, stderr=subprocess.STDOUT, env=os.environ | ONE_THREAD, check=True)
-    score = json.loads((out / "test" / "report.json").read_text(encoding="utf-8"))["scores"][given.metric]
-    rate, (low, high) = 100 * score["rate"], (100 * end for end in score["interval"])
-    print(f"\ntest {given.metric.upper()} %: seqlab {rate:.2f} ({low:.2f}-{high:.2f}), the peer {theirs[-1]:.2f}")
+
+    print()
+    rate = test_rate(run, out / "greedy", given.metric, ours_log, "decoder=greedy")
+    if given.tune:
+        ours.cpu_s += seqlab(ours_log, "tune", str(run))
+        rate = test_rate(run, out / "tuned", given.metric, ours_log)
+    print(f"test {given.metric.upper()} %: the peer {theirs[-1]:.2f}")
     print(f"CPU minutes: seqlab {ours.cpu_s / 60:.2f}, the peer {peer.cpu_s / 60:.2f}, its test perhaps included\n")
     late = behind(rows, given.first)
     met = [
         bar(f"times from minute {given.first:g} on at which seqlab is not ahead", late, 0),
         bar("test rate, of the peer's", rate / theirs[-1] if theirs[-1] else math.inf, given.share),
-        bar("CPU minutes of seqlab's training", ours.cpu_s / 60, given.minutes),
+        bar("CPU minutes of seqlab", ours.cpu_s / 60, given.minutes),
     ]
     sys.exit(0 if all(met) else 1)
 
