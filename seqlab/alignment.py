@@ -25,7 +25,8 @@ from seqlab.errors import DataError
 from seqlab.files import replacing
 from seqlab.manifest import Line
 from seqlab.outputs.transcript import Transcript, Word
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer
+from seqlab.signals import Signal
 
 FILE = "aligner.pt"  # in a run folder
 DECODER = {"_target_": "seqlab.ctc.greedy.Greedy"}  # none is used: what the stored one needs may be missing

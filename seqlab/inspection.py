@@ -21,8 +21,9 @@ from seqlab.ctc.align import align
 from seqlab.ctc.hypothesis import Span
 from seqlab.encoders.blstm import BLSTM
 from seqlab.errors import ConfigError, DataError
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer
 from seqlab.report.inspection import Inspection, Panel, Place
+from seqlab.signals import Signal
 
 Direction = Literal["forward", "backward"]
 DIRECTIONS: tuple[Direction, Direction] = ("forward", "backward")

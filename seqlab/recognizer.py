@@ -6,7 +6,6 @@ print(recognizer.transcribe("a.wav").text)
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -22,42 +21,14 @@ from seqlab.decoding import FILE, run_folder, same_reading, stored
 from seqlab.errors import ConfigError, DataError, UserError
 from seqlab.hub import fetched
 from seqlab.media import read_audio, read_image
-from seqlab.media.containers import overflowing
 from seqlab.onnx_model import FILES, OnnxModel, open_model
 from seqlab.outputs.transcript import Alternative, Transcript, Word
+from seqlab.signals import Signal, audio_samples, grey, ink_points, numbers
 
 if TYPE_CHECKING:  # ONNX Runtime needs no torch
     from torch import Tensor
 
 Backend = Literal["torch", "onnx", "int8"]
-
-
-@dataclass(slots=True)
-class Signal:
-    """What a model reads, and where its samples lie in the source.
-
-    Attributes:
-        samples: (S, ...), float32.
-        step: seconds, pixels, points or frames from one sample to the next; below 0 where a line is read backwards.
-        length: of the source, in the same unit; null: that of the samples.
-        unit: "s", "px", "points" or "frames".
-        offset: place of the first sample.
-        at: of ink, which point of it each sample stands for, and how many points there are, (S + 1,); else None.
-    """
-
-    samples: np.ndarray
-    step: float = 1.0
-    length: float | None = None
-    unit: str = "s"
-    offset: float = 0.0
-    at: np.ndarray | None = None
-
-    @property
-    def extent(self) -> float:
-        """Length of the source in its unit."""
-        if self.at is not None:
-            return float(self.at[-1])
-        return self.length if self.length is not None else len(self.samples) * self.step
 
 
 class Recognizer:
@@ -214,11 +185,11 @@ class Recognizer:
         array = numbers(source) if path is None else np.zeros(0)
         rate = self.model.sample_rate
         if self.kind == "audio":
-            audio = read_audio(path, int(rate))[0] if path is not None else self._audio(array, sample_rate)
+            audio = read_audio(path, int(rate))[0] if path is not None else audio_samples(array, rate, sample_rate)
             return Signal(audio, 1 / rate, len(audio) / rate, "s")
         try:
             if self.kind == "image":
-                image = read_image(path) if path is not None else _grey(array)
+                image = read_image(path) if path is not None else grey(array)
                 step = image.shape[0] / frontend.height
                 ink, left = frontend.prepare_placed(image)
                 signal = Signal(self.source.signal(ink), step, image.shape[1], "px", -left * step)
@@ -234,25 +205,6 @@ class Recognizer:
         except DataError as error:
             told = path is None or str(path) in str(error)
             raise DataError(str(error) if told else f"{path}: {error}") from None
-
-    def _audio(self, source: np.ndarray, sample_rate: int | None) -> np.ndarray:
-        rate = self.model.sample_rate
-        if source.dtype.kind not in "fi":
-            raise DataError(f"audio must hold floats or signed integers, got {source.dtype}")
-        scale = np.iinfo(source.dtype).max if np.issubdtype(source.dtype, np.integer) else 1
-        with np.errstate(over="ignore"):
-            audio = np.asarray(source, dtype=np.float32) / np.float32(scale)
-        if sample_rate is not None and sample_rate <= 0:
-            raise DataError(f"sample_rate must be positive, got {sample_rate}")
-        if audio.ndim != 1:
-            raise DataError(f"audio must be mono, shape (S,); got {audio.shape}")
-        if (at := overflowing(audio)) is not None:
-            raise DataError(f"the audio holds a sample of {audio[at]:g}, at place {at}; give samples in [-1, 1]")
-        if sample_rate and sample_rate != rate:
-            import soxr
-
-            audio = soxr.resample(audio, sample_rate, rate)
-        return audio
 
     def emissions(self, signals: Sequence[np.ndarray]) -> "list[Tensor]":
         """Return the log-probabilities (T, V) of signals (S, ...) in the model's form, run as one batch.
@@ -386,43 +338,3 @@ def samples_per_second(recognizer: Recognizer) -> float:
 def _alternatives(shares: dict[str, float]) -> list[Alternative]:
     """Return readings whose share four decimals can show."""
     return [Alternative(text, round(share, 4)) for text, share in shares.items() if share >= 5e-5]
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    """Return an image (Y, S) or (Y, S, 3) as grey uint8."""
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        form = f"{image.dtype} {image.shape}"
-        raise DataError(f"an image must hold uint8, (rows, columns) or (rows, columns, 3); got {form}")
-    if image.ndim == 2:
-        return image
-    return np.asarray(image @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)  # as Pillow's mode L
-
-
-def numbers(source: Any) -> np.ndarray:
-    """Return what is an array of real numbers as one.
-
-    Raises:
-        DataError: it holds something else, or is a single number.
-    """
-    try:
-        array = np.asarray(source.numpy(force=True) if hasattr(source, "numpy") else source)  # a tensor has
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"needs an array of real numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"needs an array of real numbers, got {array.dtype}")
-    if not array.ndim:
-        raise DataError("needs an array, got a single number")
-    return array
-
-
-def ink_points(points: np.ndarray) -> np.ndarray:
-    """Return ink (N, 4) as float32.
-
-    Raises:
-        DataError: it has another form, or numbers that are not finite.
-    """
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-        points = np.asarray(points, dtype=np.float32)
-    if points.ndim != 2 or points.shape[1] != 4 or not np.isfinite(points).all():
-        raise DataError(f"ink must be finite points (N, 4): x, y, time, end of stroke; got {points.shape}")
-    return points

@@ -36,6 +36,7 @@ LEVELS = {
     "diagnosis": 2,
     "encoders": 3,
     "lab": 4,
+    "signals": 2,
     "pages": 3,
     "data": 3,
     "media_faults": 4,

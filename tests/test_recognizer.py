@@ -17,7 +17,8 @@ from seqlab.checkpoints import find_checkpoint
 from seqlab.ctc.hypothesis import Hypothesis, Span
 from seqlab.errors import DataError
 from seqlab.outputs import Alternative, Transcript
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer
+from seqlab.signals import Signal
 from tests.conftest import RATE, Run, tones
 
 

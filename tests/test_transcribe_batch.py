@@ -16,7 +16,7 @@ import pytest
 
 from seqlab.errors import ConfigError, DataError
 from seqlab.outputs import Transcript
-from seqlab.recognizer import Signal
+from seqlab.signals import Signal
 from seqlab.verbs import transcribe_batch, transcribe_ray
 from seqlab.verbs.transcribe_batch import Loader, answers, parallel
 from seqlab.verbs.transcribe_files import Shard, Task, find_files, is_done, tasks

@@ -21,7 +21,7 @@ from seqlab.ctc.peakiness import Peakiness, peakiness
 from seqlab.decoding import run_folder
 from seqlab.manifest import Line, read_manifest
 from seqlab.media import audio_info
-from seqlab.recognizer import Signal
+from seqlab.signals import Signal
 
 BAR_S = 0.060  # mean error with plain CTC
 PLAIN = "local, plain CTC"

@@ -15,10 +15,11 @@ from seqlab.errors import DataError
 from seqlab.media import array_shape, audio_blocks, image_size, read_ink
 from seqlab.media.kinds import SUFFIXES, kind_of
 from seqlab.outputs.transcript import Transcript
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer
 from seqlab.serve.limits import Limits
 from seqlab.serve.refused import Refused
 from seqlab.serve.worker import Worker
+from seqlab.signals import Signal
 from seqlab.streaming import LONG_SECONDS, transcribe_long
 
 _PIECE = 2**20  # bytes copied at a time

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqlab.outputs.transcript import Transcript
-from seqlab.recognizer import Recognizer, Signal, samples_per_second
+from seqlab.recognizer import Recognizer, samples_per_second
 from seqlab.serve.refused import Refused
+from seqlab.signals import Signal
 
 GATHER = 0.005  # seconds that the first line of a batch waits for others
 BATCH_SECONDS = 60.0  # of a batch, padding counted; a longer line is a batch of its own

@@ -11,7 +11,8 @@ from seqlab.errors import ConfigError
 from seqlab.media import audio_blocks
 from seqlab.onnx_model import OnnxModel, PieceModel
 from seqlab.outputs.transcript import Transcript
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer
+from seqlab.signals import Signal
 from seqlab.streaming.windows import Windows
 
 WINDOW = 84.0  # seconds kept of a window

@@ -9,7 +9,8 @@ import numpy as np
 from seqlab.errors import ConfigError
 from seqlab.onnx_model import OnnxModel
 from seqlab.outputs.transcript import Transcript, Word
-from seqlab.recognizer import Recognizer, Signal, ink_points, numbers
+from seqlab.recognizer import Recognizer
+from seqlab.signals import Signal, ink_points, numbers
 
 Network = Callable[[np.ndarray, bool], np.ndarray]
 

@@ -15,7 +15,8 @@ from seqlab.errors import ConfigError
 from seqlab.media import audio_blocks
 from seqlab.onnx_model import open_session
 from seqlab.outputs.transcript import Transcript, Word
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer
+from seqlab.signals import Signal
 
 RATE, FRAME, BEFORE = 16_000, 512, 64  # Hz; samples of a frame, and of what it is given from the one before it
 FILE = "data/silero_vad_16k_sequence.onnx"

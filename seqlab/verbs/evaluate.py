@@ -23,7 +23,7 @@ from seqlab.errors import ConfigError, DataError
 from seqlab.manifest import Line, check_manifest, read_manifest
 from seqlab.media import read_image
 from seqlab.outputs.text import one_line
-from seqlab.recognizer import Recognizer, Signal, samples_per_second
+from seqlab.recognizer import Recognizer, samples_per_second
 from seqlab.report import EvaluatedLine, Evaluation, Exhibit, image_uri, ink_uri, sound_uri, worst_lines, write_report
 from seqlab.report.embed import listed
 from seqlab.report.exhibits import MOST_BYTES, image_measures, link, pack, sound_measures
@@ -32,6 +32,7 @@ from seqlab.report.pictures import ink_share
 from seqlab.report.write import check_folder
 from seqlab.scoring import Score
 from seqlab.scoring.normalization import Normalization
+from seqlab.signals import Signal
 
 MOST_GROUPS = 30  # values of a field of the manifest by which lines are divided
 

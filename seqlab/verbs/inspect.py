@@ -16,9 +16,10 @@ from seqlab.errors import ConfigError, DataError
 from seqlab.files import atomic_write
 from seqlab.inspection import DIRECTIONS, MOST_FRAMES, cut, inspect_line, reach
 from seqlab.manifest import Line, read_manifest
-from seqlab.recognizer import Recognizer, Signal
+from seqlab.recognizer import Recognizer
 from seqlab.report.drawing import Drawing, plot
 from seqlab.report.inspection import draw_inspection
+from seqlab.signals import Signal
 
 FLOOR = 1e-12  # of the picture of --reach, at the lowest
 

@@ -13,7 +13,8 @@ from typing import Any
 from seqlab.config import Config
 from seqlab.errors import ConfigError, DataError
 from seqlab.outputs.transcript import Transcript
-from seqlab.recognizer import Backend, Recognizer, Signal, samples_per_second
+from seqlab.recognizer import Backend, Recognizer, samples_per_second
+from seqlab.signals import Signal
 from seqlab.streaming import LONG_SECONDS
 from seqlab.verbs.transcribe_files import FORMATS, Task
 

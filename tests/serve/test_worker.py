@@ -7,10 +7,10 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from seqlab.recognizer import Signal
 from seqlab.serve.refused import Refused
 from seqlab.serve.uploads import submit_upload
 from seqlab.serve.worker import Worker
+from seqlab.signals import Signal
 from tests.serve.service import LIMITS, wav
 from tests.streaming.conftest import RATE, speech
 
