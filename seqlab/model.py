@@ -120,8 +120,10 @@ class CTCModel(nn.Module):
             warps: factors by which frequencies shall seem to be multiplied, as 0.88, 1 and 1.12; none: read once.
 
         Raises:
-            ConfigError: the frontend has no filterbank to bend, or not one that bends so far.
+            ConfigError: they are no numbers, the frontend has no filterbank to bend, or not one that bends so far.
         """
+        if isinstance(warps, float | int | str) or not all(isinstance(warp, float | int) for warp in warps):
+            raise ConfigError(f"vocal_tracts: needs a list of factors, as [0.88,1,1.12], got {warps}")
         if warps:
             _check_warps(warps, self.frontend, "vocal_tracts")
         self.vocal_tracts = [float(warp) for warp in warps]

@@ -124,4 +124,7 @@ def test_vocal_tracts_to_hear_are_refused_where_they_cannot_be() -> None:
     for warp in (0.1, float("nan"), 2.0):
         with pytest.raises(ConfigError, match=r"warped by .*in \[0.7, 1.4\]"):
             model.hear_as([1.0, warp])
+    for wrong in (0.9, "0.9", ["a"], [[1.0]]):
+        with pytest.raises(ConfigError, match="needs a list of factors"):
+            model.hear_as(wrong)
     assert not model.vocal_tracts
