@@ -2,11 +2,12 @@
 
 python scripts/bench/long.py RUN --manifest FILE... --lm WORDS.arpa [--hours 1] [--backend int8] [--rounds 5]
 
-RUN is a run of a BLSTM. Time depends on the size of a network and, in the search, on how sure it is, so the run's
-weights are put into one of 5 x 320 that says the same (--as-it-is leaves it as it is), which is exported to ONNX and
-int8. Lines of the manifests are joined to one recording, with pauses of 0.3 to 1.5 s between them. Each contender is a
-process of its own on one thread; what is counted is all of its CPU time, loading included, and its peak memory: the
-median of some rounds, in which ours and eager take turns.
+RUN is a run of a BLSTM, trained with normalize=global: with normalize=line each window would be a line of its own. Time
+depends on the size of a network and, in the search, on how sure it is, so the run's weights are put into one of 5 x 320
+that says the same (--as-it-is leaves it as it is), which is exported to ONNX and int8. Lines of the manifests are
+joined to one recording, with pauses of 0.3 to 1.5 s between them. Each contender is a process of its own on one thread;
+what is counted is all of its CPU time, loading included, and its peak memory: the median of some rounds, in which ours
+and eager take turns.
 
 - ours: ``seqlab transcribe`` with a beam of 64 and the language model, which stand in the model folder's decoding.yaml
   as ``seqlab tune`` leaves them, to json: words, symbols, times, confidences.
