@@ -5,7 +5,6 @@ import json
 import logging
 import tempfile
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
