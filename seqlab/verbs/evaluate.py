@@ -41,7 +41,7 @@ def evaluate(config: Config, console: Console) -> list[dict[str, Path]]:
     """Evaluate a model on one or several manifests; returns the files written for each."""
     rules: Normalization = build(config["scoring"], "scoring") if config.get("scoring") else Normalization()
     where = config["model"], config["device"], config.get("decoder"), config["backend"]
-    recognizer = Recognizer.load(*where, config["vocal_tracts"] or ())
+    recognizer = Recognizer.load(*where, config.get("vocal_tracts") or ())
     recognizer.use_threads(config["threads"])
     manifests = config["manifest"] or (recognizer.config.get("corpus") or {}).get("test")
     if not manifests:
