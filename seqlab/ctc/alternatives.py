@@ -44,7 +44,10 @@ def word_readings(words: Sequence[str], shares: Shares) -> list[Shares]:
     """
     slots: list[Shares] = [{} for _ in words]
     for text, share in shares.items():
-        for slot, word, other in zip(slots, words, _placed(words, text.split()), strict=True):
+        others = text.split()
+        if others == list(words):  # the best reading itself: thousands of words, where a recording is long
+            continue
+        for slot, word, other in zip(slots, words, _placed(words, others), strict=True):
             if other != word:
                 slot[other] = slot.get(other, 0.0) + share
     return [_sorted(slot) for slot in slots]
