@@ -133,7 +133,7 @@ class CTCModel(nn.Module):
         if not self.vocal_tracts:
             return self.forward(signal, lengths)
         each = [self.read(*self.frames(signal, lengths, warp=warp)) for warp in self.vocal_tracts]
-        return torch.stack([log_probs for log_probs, _ in each]).mean(0).log_softmax(2), each[0][1]
+        return average([log_probs for log_probs, _ in each]), each[0][1]
 
     @torch.inference_mode()
     def log_probs_of(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -168,6 +168,11 @@ class CTCModel(nn.Module):
     def sample_rate(self) -> float:
         """Sample rate of the signals in Hz; 1 where there is no time."""
         return self.frontend.sample_rate
+
+
+def average(log_probs: Sequence[Tensor]) -> Tensor:
+    """Return the mean of log-probabilities (..., V) of the same frames, normalised again; one alone as it is."""
+    return log_probs[0] if len(log_probs) == 1 else torch.stack(list(log_probs)).mean(0).log_softmax(-1)
 
 
 def build_on_meta(config: dict[str, Any], num_symbols: int = 2) -> CTCModel:

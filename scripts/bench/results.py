@@ -24,38 +24,19 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """Seconds of a row by those of another, in the table of that number in a bench's output."""
-
-    row: str
-    peer: str
-    table: int = 0
-
-    def read(self, output: str) -> float | None:
-        """Return the figure, or None if a row is missing."""
-        tables = seconds_of(output)
-        if self.table >= len(tables) or not {self.row, self.peer} <= set(tables[self.table]):
-            return None
-        return tables[self.table][self.row] / tables[self.table][self.peer]
-
-
-@dataclass(frozen=True)
 class Goal:
     """A goal: a figure in a bench's output, and the bar that it is held against."""
 
     number: str
     words: str
     bench: str
-    find: "re.Pattern[str] | Ratio"
+    find: "re.Pattern[str]"
     sign: str
     bar: float
 
     def figure(self, outputs: Mapping[str, str]) -> float | None:
         """Read the figure; None if it is not there."""
-        output = outputs.get(self.bench, "")
-        if isinstance(self.find, Ratio):
-            return self.find.read(output)
-        found = self.find.search(output)
+        found = self.find.search(outputs.get(self.bench, ""))
         return float(found[1].replace(",", "")) if found else None
 
     def met(self, value: float) -> bool:
@@ -132,7 +113,6 @@ BENCHES = (
 )
 
 SMALL, WIDE, LENGTHS = "encoder, 3 x 320", "encoder, 4 x 512", "train, lengths like LibriSpeech's"
-EAGER, DYNAMIC = "nn.LSTM eager", "nn.LSTM, torch dynamic int8"
 GOALS = (
     Goal(
         "P1",
@@ -196,11 +176,16 @@ GOALS = (
         ">=",
         0.02,
     ),
-    Goal("P7", "int8, share of the time of nn.LSTM", "onnx", Ratio("int8", "nn.LSTM"), "<=", 0.25),
-    Goal("P7", "int8, share of the file's size", "onnx", re.compile(r"size of int8 / onnx ([\d.]+)"), "<=", 0.26),
-    Goal("P8", "frame by frame, nn.LSTM's time by that of int8", "streaming", Ratio(EAGER, "int8"), ">=", 15),
-    Goal("P8", "torch's dynamic int8's by it", "streaming", Ratio(DYNAMIC, "int8"), ">=", 1.8),
-    Goal("P8", "the same in pieces of 4 frames", "streaming", Ratio(DYNAMIC, "int8", 1), ">=", 2),
+    Goal("P7", "int8, share of the time of nn.LSTM", "onnx", said("int8, share of the time of nn.LSTM"), "<=", 0.25),
+    Goal("P7", "int8, share of the file's size", "onnx", said("int8, share of the file's size"), "<=", 0.26),
+    *(
+        Goal("P8", what, "streaming", said(what), ">=", bar)
+        for what, bar in (
+            ("frame by frame, nn.LSTM's time by that of int8", 15),
+            ("frame by frame, torch's dynamic int8's by it", 1.8),
+            ("pieces of 4 frames, torch's dynamic int8's by it", 2),
+        )
+    ),
     *(
         Goal(
             "P9",
@@ -283,22 +268,6 @@ GOALS = (
     ),
     Goal("P14", "runs with numpy of major version", "machine", re.compile(r"numpy (\d+)"), ">=", 2),
 )
-
-
-def seconds_of(output: str) -> list[dict[str, float]]:
-    """Read the tables that timing.table printed: seconds by contender."""
-    tables: list[dict[str, float]] = []
-    inside = False
-    for row in output.splitlines():
-        cells = [cell.strip() for cell in row.strip().strip("|").split("|")]
-        if row.startswith("| contender | CPU s"):
-            tables.append({})
-            inside = True
-        elif inside and not row.startswith("|"):
-            inside = False
-        elif inside and not row.startswith("|---"):
-            tables[-1][cells[0]] = float(cells[1])
-    return tables
 
 
 def goal_rows(done: Sequence[Done], machine: str) -> list[str]:

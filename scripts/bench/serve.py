@@ -2,7 +2,8 @@
 
 .venv/bin/python scripts/bench/serve.py runs/fsdd data/fsdd/audio/a.wav --clients 50 --seconds 60
 
-Prints answers by status, the times of good ones, and the memory of the server along the way.
+Prints answers by status, the times of good ones, and the memory of the server along the way. Exit status 1 if there was
+an answer besides 200, 429 and 503, or the service did not end well.
 """
 
 import argparse
@@ -60,7 +61,7 @@ async def load(address: str, pid: int, path: Path, clients: int, seconds: float)
     return seen
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("file", type=Path)
@@ -80,7 +81,8 @@ def main() -> None:
     good = [seconds for status, seconds in seen if status == "200"]
     p50, p95, p99 = np.percentile(good, [50, 95, 99])
     print(f"{len(good) / given.seconds:.1f} a second; seconds: median {p50:.3f}, p95 {p95:.3f}, p99 {p99:.3f}")
+    return int(process.returncode != 0 or not {status for status, _ in seen} <= {"200", "429", "503"})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,11 +7,14 @@ and np.correlate in compiled functions add up by themselves; products of matrice
 import sys
 from importlib import import_module
 
+from numba.core.compiler_lock import global_compiler_lock
+
 _BLAS = "scipy.linalg.cython_blas"
 
-if _BLAS not in sys.modules:
-    sys.modules[_BLAS] = None  # type: ignore[assignment]  # an import of it fails at once
-    try:
-        import_module("numba.np.arraymath")
-    finally:
-        del sys.modules[_BLAS]
+with global_compiler_lock:  # what another thread compiles meanwhile may want BLAS
+    if _BLAS not in sys.modules:
+        sys.modules[_BLAS] = None  # type: ignore[assignment]  # an import of it fails at once
+        try:
+            import_module("numba.np.arraymath")
+        finally:
+            del sys.modules[_BLAS]

@@ -79,6 +79,6 @@ def _network(
     if not isinstance(model, OnnxModel):
         from seqlab.streaming.parts import can_stream, recording_network
 
-        if can_stream(model) and not model.vocal_tracts:
+        if can_stream(model):
             return recording_network(model, blocks, size, context, lines)
     return Windows(model.log_probs_of, round(model.frame_shift * model.sample_rate), size, context, lines).accept

@@ -13,6 +13,7 @@ from torch import Tensor
 from seqlab.batch import pad
 from seqlab.errors import ConfigError
 from seqlab.frontends.normalize import Normalize
+from seqlab.model import average
 from seqlab.streaming.windows import Windows
 
 WARM = 50  # frames that running statistics wait for before the first is normalised
@@ -180,6 +181,41 @@ def normalization(part: Normalize, running: bool = False) -> Stream:
     )
 
 
+class Warped:
+    """A frontend whose filters are bent, see ``CTCModel.hear_as``.
+
+    Args:
+        frontend: with a filterbank.
+        warp: factor by which frequencies shall seem to be multiplied.
+    """
+
+    def __init__(self, frontend: Any, warp: float) -> None:
+        self._frontend, self._warp = frontend, warp
+        self.reach, self.num_features, self.num_frames = frontend.reach, frontend.num_features, frontend.num_frames
+
+    def __call__(self, signal: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """See the frontend."""
+        answer: tuple[Tensor, Tensor] = self._frontend(signal, lengths, [self._warp] * len(signal))
+        return answer
+
+
+class Heard:
+    """What a network says of a line piece by piece, averaged over the vocal tracts that it hears, if several.
+
+    Args:
+        model: the network.
+        begin: returns a network that reads a new line by the frontend that it is given.
+    """
+
+    def __init__(self, model: Any, begin: Callable[[Any], Stream]) -> None:
+        frontends = [Warped(model.frontend, warp) for warp in model.vocal_tracts] or [model.frontend]
+        self._networks = [begin(frontend) for frontend in frontends]
+
+    def accept(self, x: Tensor, last: bool = False) -> Tensor:
+        """See ``Stream.accept``."""
+        return average([network.accept(x, last) for network in self._networks])
+
+
 class LogProbs:
     """A network piece by piece: samples (S, ...) to log-probabilities (T, V).
 
@@ -187,11 +223,13 @@ class LogProbs:
         model: the network.
         normalize: its normalisation.
         encoder: its encoder; None: that of ``read_on``.
+        frontend: its frontend; None: the model's as it is.
     """
 
-    def __init__(self, model: Any, normalize: Stream, encoder: Stream | None = None) -> None:
+    def __init__(self, model: Any, normalize: Stream, encoder: Stream | None = None, frontend: Any = None) -> None:
         self._head = model.head
-        self._parts = [Reach(model.frontend), normalize, Reach(model.stem), encoder or ReadOn(model.encoder)]
+        frontend, encoder = frontend or model.frontend, encoder or ReadOn(model.encoder)
+        self._parts = [Reach(frontend), normalize, Reach(model.stem), encoder]
 
     @torch.inference_mode()
     def accept(self, x: Tensor, last: bool = False) -> Tensor:
@@ -217,21 +255,27 @@ def recording_network(
         context: frames on each side of them.
         lines: windows run together.
     """
-    normalize = _measured(model, blocks()) if model.normalize.kind == "line" else normalization(model.normalize)
-    encoder = None if getattr(model.encoder, "streams", False) else EncoderWindows(model.encoder, size, context, lines)
-    network = LogProbs(model, normalize, encoder)
+
+    def begin(frontend: Any) -> Stream:
+        whole = model.normalize.kind == "line"
+        normalize = _measured(model, frontend, blocks()) if whole else normalization(model.normalize)
+        streams = getattr(model.encoder, "streams", False)
+        encoder = None if streams else EncoderWindows(model.encoder, size, context, lines)
+        return LogProbs(model, normalize, encoder, frontend)
+
+    network = Heard(model, begin)
     return lambda x, last: network.accept(torch.from_numpy(x), last).numpy()
 
 
 @torch.inference_mode()
-def _measured(model: Any, blocks: Iterable[np.ndarray]) -> Stream:
+def _measured(model: Any, frontend: Any, blocks: Iterable[np.ndarray]) -> Stream:
     """Return the normalisation of a whole recording, its statistics measured in a pass of their own."""
-    frontend = Reach(model.frontend)
+    reach = Reach(frontend)
     count, sums = 0, torch.zeros(2, model.frontend.num_features, dtype=torch.float64)
 
     def add(x: Tensor, last: bool = False) -> None:
         nonlocal count
-        x = frontend.accept(x, last).double()
+        x = reach.accept(x, last).double()
         count += len(x)
         sums.add_(torch.stack([x.sum(0), x.square().sum(0)]))
 

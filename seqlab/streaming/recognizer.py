@@ -175,13 +175,16 @@ def _by_piece(model: Any, running: bool) -> tuple[Callable[[], Network] | None, 
         return lambda: graph.stream().accept, graph.latency
     import torch
 
-    from seqlab.streaming.parts import LogProbs, can_stream, normalization
+    from seqlab.streaming.parts import Heard, LogProbs, can_stream, normalization
 
-    if model.vocal_tracts or not can_stream(model) or not getattr(model.encoder, "streams", False):
+    if not can_stream(model) or not getattr(model.encoder, "streams", False):
         return None, None
 
+    def read(frontend: Any) -> LogProbs:
+        return LogProbs(model, normalization(model.normalize, running), frontend=frontend)
+
     def begin() -> Network:
-        network = LogProbs(model, normalization(model.normalize, running))
+        network = Heard(model, read)
         return lambda x, last: network.accept(torch.from_numpy(x), last).numpy()
 
     return begin, _latency(model)

@@ -308,6 +308,23 @@ def test_importing_the_decoder_does_not_import_numba() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_a_search_goes_without_blas_and_leaves_it_to_others() -> None:
+    code = """
+import sys
+import numpy as np
+from seqlab.ctc.beam import Beam
+from seqlab.tokenizers.symbols import Symbols
+beam = Beam(Symbols(alphabet=["a", "b"]))
+print(len(list(beam.lines([np.log(np.full((5, 3), 1 / 3, np.float32))]))), "scipy.linalg" in sys.modules)
+import numba
+product = numba.njit(lambda a, b: np.dot(a, b))
+print(product(np.ones((2, 3)), np.ones((3, 2))).tolist(), "scipy.linalg" in sys.modules)
+print(numba.njit(lambda a, b: np.convolve(a, b))(np.ones(2), np.ones(2)).tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["1 False", "[[3.0, 3.0], [3.0, 3.0]] True", "[1.0, 2.0, 1.0]"], done.stderr
+
+
 def test_a_line_that_cannot_end_keeps_its_whole_words(files: Path) -> None:
     line = torch.full((1, 4, 4), 1e-6)
     for t, label in enumerate([1, 2, 3, 2]):  # "ab b": no word is "b"

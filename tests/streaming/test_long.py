@@ -39,6 +39,18 @@ def test_an_encoder_that_streams_reads_as_in_one_pass(recording: Path, encoder: 
     assert (got.source, got.id) == (str(recording), "long")
 
 
+@pytest.mark.parametrize("settings", [["encoder=lstm"], ["encoder=blstm", "normalize=line"]], ids=str)
+def test_several_vocal_tracts_are_averaged_as_in_one_pass(recording: Path, settings: list[str]) -> None:
+    recognizer = recognizer_of(*AUDIO, *settings, gain=1.0)
+    once = recognizer.transcribe(recording)
+    recognizer.model.hear_as([0.85, 1.0, 1.2])
+    want = recognizer.transcribe(recording)
+    assert want.text != once.text
+    got = transcribe_long(recognizer, recording, window=4, context=4)
+    assert got.text == want.text
+    assert [w.confidence for w in got.words] == pytest.approx([w.confidence for w in want.words], abs=2e-3)
+
+
 @pytest.mark.parametrize("normalize", ["line", "global"])
 @pytest.mark.parametrize("lines", [1, 3])
 def test_windows_of_a_bidirectional_encoder_agree_with_one_pass(recording: Path, normalize: str, lines: int) -> None:

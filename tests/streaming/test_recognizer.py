@@ -49,6 +49,19 @@ def test_ends_with_what_the_recogniser_says(encoder: list[str], decoder: dict[st
         assert [w.text for w in partials[-1].words] == partials[-1].text.split()
 
 
+def test_several_vocal_tracts_are_averaged_piece_by_piece() -> None:
+    recognizer = recognizer_of(*AUDIO, "encoder=lstm")
+    signal = speech(3.1)
+    once = recognizer.transcribe(signal).text
+    recognizer.model.hear_as([0.85, 1.2])
+    streaming = StreamingRecognizer(recognizer)
+    assert streaming.streams
+    want = recognizer.transcribe(signal)
+    assert want.text != once
+    listen(streaming, signal, 0)
+    same(streaming.finish(), want)
+
+
 def test_latency_is_what_an_impulse_needs() -> None:
     """Change a signal from one sample on: output frames whose latency has passed before it stay, the next does not."""
     recognizer = recognizer_of(*AUDIO, "encoder=latency_controlled", "encoder.chunk=3", "encoder.right=2")
